@@ -1,0 +1,107 @@
+/**
+ * What a host can do: the planner's second input. One prober (`native/facts.c`) gathers it by trying, never by version;
+ * this schema validates its answer, and `explain --facts FILE` reads the same shape for another host.
+ */
+import * as z from "zod/mini";
+
+const int = z.int();
+const IdRangeSchema = z.object({ start: int, count: int });
+const IdMapLineSchema = z.object({ inside: int, outside: int, count: int });
+
+/** The outcome of trying something: it works, or the errno that it failed with and the proven cause where one is known. */
+const TriedSchema = z.object({
+  works: z.boolean(),
+  /** errno's name, e.g. `EPERM`; null where it works or was not tried. */
+  errno: z.nullable(z.string()),
+  /** A cause that was read off the host, as a token that `hints` knows (e.g. `apparmor-restrict`, `max-user-namespaces`). */
+  cause: z.nullable(z.string()),
+});
+
+export const FactsSchema = z.object({
+  version: z.literal(1),
+  kernel: z.object({ release: z.string(), major: int, minor: int }),
+  /** GOARCH's word: amd64, arm64, … */
+  arch: z.string(),
+  hostname: z.string(),
+  /** /proc/sys/kernel/random/boot_id; empty where /proc hides it. */
+  bootId: z.string(),
+  self: z.object({
+    uid: int, // effective, as this process sees it
+    gid: int,
+    groups: z.array(int),
+    /** Login name; null where passwd has none. */
+    user: z.nullable(z.string()),
+    home: z.string(),
+    /** Capability sets as lower-case hexadecimal, 16 digits, as /proc/self/status writes them. */
+    capEffective: z.string(),
+    capBounding: z.string(),
+    uidMap: z.array(IdMapLineSchema),
+    gidMap: z.array(IdMapLineSchema),
+    setgroups: z.enum(["allow", "deny"]),
+    /** True where this process's user namespace is the initial one. */
+    initialUserns: z.boolean(),
+    noNewPrivs: z.boolean(),
+    seccompMode: int,
+    rlimits: z.record(z.string(), z.object({ soft: z.string(), hard: z.string() })), // decimal text: they are 64 bits wide
+  }),
+  /** A new user namespace, tried in a child. */
+  userns: TriedSchema,
+  /** Subordinate ids of this user (from /etc/subuid, /etc/subgid), and the helpers that apply them (absolute paths; null: not found or not privileged). */
+  subids: z.object({
+    uid: z.array(IdRangeSchema),
+    gid: z.array(IdRangeSchema),
+    newuidmap: z.nullable(z.string()),
+    newgidmap: z.nullable(z.string()),
+  }),
+  /** Namespaces that could be created inside a new user namespace. */
+  namespaces: z.object({ mount: TriedSchema, pid: TriedSchema, network: TriedSchema, ipc: TriedSchema, uts: TriedSchema, cgroup: TriedSchema, time: TriedSchema }),
+  /** File systems, tried inside a new user, mount, pid, network and ipc namespace. */
+  mounts: z.object({ proc: TriedSchema, sysfs: TriedSchema, mqueue: TriedSchema, devpts: TriedSchema, tmpfs: TriedSchema, overlay: TriedSchema, fuse: TriedSchema }),
+  /** Paths under /proc and /sys that something is mounted over (masked or read-only): a container around us. */
+  procMasked: z.array(z.string()),
+  cgroup: z.object({
+    mode: z.enum(["v2", "v1", "hybrid", "none"]),
+    /** cgroup v2: where it is mounted, our own cgroup below that mount, whether we may create below it, and which controllers a child would get. */
+    v2: z.nullable(
+      z.object({
+        mount: z.string(),
+        path: z.string(),
+        writable: z.boolean(),
+        controllers: z.array(z.string()),
+        /** cgroup.kill exists (Linux 5.14). */
+        kill: z.boolean(),
+      }),
+    ),
+    /** cgroup v1: a row per hierarchy. `delegated` is an absolute directory in which we may create, or null. */
+    v1: z.array(z.object({ controllers: z.array(z.string()), mount: z.string(), path: z.string(), delegated: z.nullable(z.string()) })),
+    /** systemd's user manager: the D-Bus socket path that answered, or null. */
+    systemdUser: z.nullable(z.object({ socket: z.string(), version: z.string() })),
+    /** systemd as pid 1 (for root). */
+    systemdSystem: z.boolean(),
+  }),
+  tools: z.object({
+    slirp4netns: z.nullable(z.string()),
+    pasta: z.nullable(z.string()),
+    fuseOverlayfs: z.nullable(z.string()),
+  }),
+  devices: z.object({ fuse: TriedSchema, tun: TriedSchema }),
+  seccomp: z.object({ filter: z.boolean(), userNotif: z.boolean() }),
+  lsm: z.object({
+    /** /sys/kernel/security/lsm, split; empty where it cannot be read. */
+    active: z.array(z.string()),
+    /** /proc/sys/kernel/apparmor_restrict_unprivileged_userns; null where absent. */
+    apparmorRestrictUserns: z.nullable(z.boolean()),
+    landlockAbi: int,
+  }),
+  /** Directories: the file system's name (ext4, nfs, tmpfs, …) and whether we may write. `path` empty where unset. */
+  dirs: z.object({
+    runtime: z.object({ path: z.string(), writable: z.boolean(), fs: z.string() }),
+    data: z.object({ path: z.string(), writable: z.boolean(), fs: z.string(), userXattr: z.boolean() }),
+  }),
+  /** The kind of container that we run in (docker, podman, lxc, kubernetes, …), where a marker says so; else null. */
+  insideContainer: z.nullable(z.string()),
+});
+
+/** Facts about a host. Pure data: safe to log, to keep beside a golden plan, and to send with a bug report. */
+export type Facts = z.infer<typeof FactsSchema>;
+export type Tried = z.infer<typeof TriedSchema>;
