@@ -8,17 +8,23 @@ const int = z.int();
 const IdRangeSchema = z.object({ start: int, count: int });
 const IdMapLineSchema = z.object({ inside: int, outside: int, count: int });
 
-/** The outcome of trying something: it works, or the errno that it failed with and the proven cause where one is known. */
+/**
+ * The outcome of trying something: it works, or the errno that it failed with and the proven cause where one is known.
+ * Not tried is `{works: false, errno: null, cause: "not-tried"}` (a quick probe), or another cause where an earlier
+ * failure left nothing to try (`no-userns`): `wasTried` tells the two from a failure.
+ */
 const TriedSchema = z.object({
   works: z.boolean(),
   /** errno's name, e.g. `EPERM`; null where it works or was not tried. */
   errno: z.nullable(z.string()),
-  /** A cause that was read off the host, as a token that `hints` knows (e.g. `apparmor-restrict`, `max-user-namespaces`). */
+  /** A cause that was read off the host, as a token of `causes` in hints.ts (e.g. `apparmor-restrict`, `max-user-namespaces`). */
   cause: z.nullable(z.string()),
 });
 
 export const FactsSchema = z.object({
   version: z.literal(1),
+  /** `quick`: read, nothing tried in a child, so every trial below is `not-tried`; `full`: everything tried. */
+  depth: z.enum(["quick", "full"]),
   kernel: z.object({ release: z.string(), major: int, minor: int }),
   /** GOARCH's word: amd64, arm64, … */
   arch: z.string(),
@@ -35,6 +41,7 @@ export const FactsSchema = z.object({
     /** Capability sets as lower-case hexadecimal, 16 digits, as /proc/self/status writes them. */
     capEffective: z.string(),
     capBounding: z.string(),
+    /** Empty where /proc is hidden. */
     uidMap: z.array(IdMapLineSchema),
     gidMap: z.array(IdMapLineSchema),
     setgroups: z.enum(["allow", "deny"]),
@@ -42,9 +49,10 @@ export const FactsSchema = z.object({
     initialUserns: z.boolean(),
     noNewPrivs: z.boolean(),
     seccompMode: int,
-    rlimits: z.record(z.string(), z.object({ soft: z.string(), hard: z.string() })), // decimal text: they are 64 bits wide
+    /** By the spec's names (`RLIMIT_NOFILE`); decimal text, for they are 64 bits wide, infinity being 18446744073709551615. */
+    rlimits: z.record(z.string(), z.object({ soft: z.string(), hard: z.string() })),
   }),
-  /** A new user namespace, tried in a child. */
+  /** A new user namespace in which our own id can be mapped, tried in a child. */
   userns: TriedSchema,
   /** Subordinate ids of this user (from /etc/subuid, /etc/subgid), and the helpers that apply them (absolute paths; null: not found or not privileged). */
   subids: z.object({
@@ -52,12 +60,16 @@ export const FactsSchema = z.object({
     gid: z.array(IdRangeSchema),
     newuidmap: z.nullable(z.string()),
     newgidmap: z.nullable(z.string()),
+    /** Why there is no range or no helper (`no-subuid`, `no-subgid`, `newuidmap-missing`, `newuidmap-unprivileged`, `nosuid`, `no-new-privs`); null: nothing is amiss. */
+    cause: z.nullable(z.string()),
+    /** The first range of each kind, really mapped by the helpers into a new user namespace. */
+    mapping: TriedSchema,
   }),
   /** Namespaces that could be created inside a new user namespace. */
   namespaces: z.object({ mount: TriedSchema, pid: TriedSchema, network: TriedSchema, ipc: TriedSchema, uts: TriedSchema, cgroup: TriedSchema, time: TriedSchema }),
-  /** File systems, tried inside a new user, mount, pid, network and ipc namespace. */
+  /** File systems, tried inside a new user, mount, pid, network and ipc namespace. `overlay` (with `userxattr`) is tried over a tmpfs: what the kernel can do; `dirs.data.overlay` says what it can do where images live. */
   mounts: z.object({ proc: TriedSchema, sysfs: TriedSchema, mqueue: TriedSchema, devpts: TriedSchema, tmpfs: TriedSchema, overlay: TriedSchema, fuse: TriedSchema }),
-  /** Paths under /proc and /sys that something is mounted over (masked or read-only): a container around us. */
+  /** Paths at or under /proc and /sys that something is mounted over (masked or read-only): a container around us. */
   procMasked: z.array(z.string()),
   cgroup: z.object({
     mode: z.enum(["v2", "v1", "hybrid", "none"]),
@@ -67,14 +79,25 @@ export const FactsSchema = z.object({
         mount: z.string(),
         path: z.string(),
         writable: z.boolean(),
+        /**
+         * The topmost cgroup at or above our own, as an absolute directory, in which we may create cgroups *and* move
+         * processes from ours (directory, cgroup.procs and cgroup.subtree_control all writable: it is then the common
+         * ancestor). null: nothing is delegated to us.
+         */
+        delegated: z.nullable(z.string()),
+        /** Of `delegated` (else of our own cgroup): what a child could get, */
         controllers: z.array(z.string()),
+        /** what a child gets already (cgroup.subtree_control), */
+        enabled: z.array(z.string()),
+        /** and whether processes live in it: then enabling a domain controller is EBUSY until they have moved (always false of the root cgroup, which may hold both). */
+        occupied: z.boolean(),
         /** cgroup.kill exists (Linux 5.14). */
         kill: z.boolean(),
       }),
     ),
     /** cgroup v1: a row per hierarchy. `delegated` is an absolute directory in which we may create, or null. */
     v1: z.array(z.object({ controllers: z.array(z.string()), mount: z.string(), path: z.string(), delegated: z.nullable(z.string()) })),
-    /** systemd's user manager: the D-Bus socket path that answered, or null. */
+    /** systemd's user manager: the socket that took a connection (`…/systemd/private`, else the session bus), or null. `version` is empty: it takes a protocol to ask. */
     systemdUser: z.nullable(z.object({ socket: z.string(), version: z.string() })),
     /** systemd as pid 1 (for root). */
     systemdSystem: z.boolean(),
@@ -93,10 +116,13 @@ export const FactsSchema = z.object({
     apparmorRestrictUserns: z.nullable(z.boolean()),
     landlockAbi: int,
   }),
-  /** Directories: the file system's name (ext4, nfs, tmpfs, …) and whether we may write. `path` empty where unset. */
+  /**
+   * Coracle's own directories, whether they exist yet or not; where not, the nearest existing ancestor answers: the file
+   * system's name (ext4, nfs, tmpfs, …) and whether we may write. `path` empty where unset.
+   */
   dirs: z.object({
     runtime: z.object({ path: z.string(), writable: z.boolean(), fs: z.string() }),
-    data: z.object({ path: z.string(), writable: z.boolean(), fs: z.string(), userXattr: z.boolean() }),
+    data: z.object({ path: z.string(), writable: z.boolean(), fs: z.string(), userXattr: z.boolean(), overlay: TriedSchema }),
   }),
   /** The kind of container that we run in (docker, podman, lxc, kubernetes, …), where a marker says so; else null. */
   insideContainer: z.nullable(z.string()),
@@ -105,3 +131,6 @@ export const FactsSchema = z.object({
 /** Facts about a host. Pure data: safe to log, to keep beside a golden plan, and to send with a bug report. */
 export type Facts = z.infer<typeof FactsSchema>;
 export type Tried = z.infer<typeof TriedSchema>;
+
+/** False where nothing was tried, so that `works: false` says nothing about the host: a planner may then assume the best. */
+export const wasTried = (tried: Tried): boolean => tried.works || tried.errno !== null;
