@@ -37,7 +37,7 @@ const fail = (text: string, offset: number, problem: string, hint?: string): nev
   });
 };
 
-const WORD = /[\p{L}\p{N}_$]{1,24}/uy;
+const WORD = /[A-Za-z0-9_$]{1,24}/y;
 
 /** What stands at an offset, in words. */
 const describeAt = (text: string, offset: number): string => {
