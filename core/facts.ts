@@ -2,6 +2,7 @@
  * What a host can do: the planner's second input. One prober (`native/facts.c`) gathers it by trying, never by version;
  * this schema validates its answer, and `explain --facts FILE` reads the same shape for another host.
  */
+import { Fault, type Issue } from "#core/fault";
 import * as z from "zod/mini";
 
 const int = z.int();
@@ -134,3 +135,19 @@ export type Tried = z.infer<typeof TriedSchema>;
 
 /** False where nothing was tried, so that `works: false` says nothing about the host: a planner may then assume the best. */
 export const wasTried = (tried: Tried): boolean => tried.works || tried.errno !== null;
+
+const pointerOf = (path: readonly PropertyKey[]): string =>
+  path.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+
+/**
+ * Facts from a parsed document: the prober's answer, or a `--facts` file.
+ * @param source what gave the document, for the message.
+ * @throws Fault E_FACTS that lists every field that does not fit.
+ */
+export const parseFacts = (document: unknown, source: string): Facts => {
+  const parsed = z.safeParse(FactsSchema, document);
+  if (parsed.success) return parsed.data;
+  const issues: Issue[] = parsed.error.issues.map((issue) => ({ pointer: pointerOf(issue.path), message: issue.message }));
+  const fields = issues.map((issue) => issue.pointer || "the document").join(", ");
+  throw new Fault("E_FACTS", { message: `${source} does not fit the facts schema: ${fields}`, issues });
+};
