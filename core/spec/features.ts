@@ -30,10 +30,8 @@ export const FeaturesSchema = z.object({
       ),
       apparmor: enabled,
       selinux: enabled,
-      intelRdt: enabled,
-      memoryPolicy: maybe(
-        z.object({ modes: maybe(texts), flags: maybe(texts) }),
-      ),
+      intelRdt: maybe(z.object({ enabled: maybe(flag), schemata: maybe(flag), monitoring: maybe(flag) })),
+      memoryPolicy: maybe(z.object({ modes: maybe(texts), flags: maybe(texts) })),
       mountExtensions: maybe(z.object({ idmap: enabled })),
       netDevices: enabled,
     }),

@@ -60,12 +60,17 @@ export const DescriptorSchema = z.object({
 
 const schemaVersion = expecting<2>((value) => value === 2, "the number 2", (found) => (found === 1 ? "schema 1 is obsolete: push the image anew with a current tool" : undefined));
 
+// A document must not be readable as two kinds at once (CVE-2021-41190).
+const otherKind = z.optional(expecting<never>(() => false, "no such member: a document is either an index or a manifest"));
+
 /** An image index, or Docker's manifest list. */
 export const IndexSchema = z.object({
   schemaVersion,
   mediaType: maybe(mediaType),
   artifactType: maybe(mediaType),
   manifests: z.array(DescriptorSchema),
+  layers: otherKind,
+  config: otherKind,
   subject: maybe(DescriptorSchema),
   annotations: maybe(textMap),
 });
@@ -77,6 +82,7 @@ export const ManifestSchema = z.object({
   artifactType: maybe(mediaType),
   config: DescriptorSchema,
   layers: z.array(DescriptorSchema),
+  manifests: otherKind,
   subject: maybe(DescriptorSchema),
   annotations: maybe(textMap),
 });
@@ -155,10 +161,7 @@ export type Layout = z.infer<typeof LayoutSchema>;
 
 type Outcome = { readonly issues: readonly Issue[]; readonly notes: readonly string[] };
 
-/**
- * A document must not be readable as two kinds at once (CVE-2021-41190): what has `manifests` has no `layers` or
- * `config`, and its own media type, if any, is one of its kind.
- */
+/** A document's own media type, if any, is one of its kind (CVE-2021-41190 too). */
 const checkKind = (document: { readonly mediaType?: string | null | undefined }, kind: string, types: readonly string[], report: Report): void => {
   const own = document.mediaType;
   if (own !== undefined && own !== null && !types.includes(own)) report.issue("/mediaType", `expected the media type of ${kind}, found ${JSON.stringify(own)}`);
