@@ -17,6 +17,7 @@
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +35,6 @@
 
 #include "facts_json.h"
 #include "facts_trial.h"
-
-/* linux/stat.h has it, but clashes with the C library's struct statx. */
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x00002000
-#endif
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -177,11 +173,13 @@ struct map {
 		unsigned inside, outside, count;
 	} extents[MAX_EXTENTS]; /* the kernel's own limit, user_namespaces(7) */
 	size_t count;
+	bool known; /* false: /proc is hidden. An empty map is one too: of a namespace that nobody has mapped yet */
 };
 
 static void read_map(struct map *map, const char *path)
 {
 	const char *at = read_file(path);
+	map->known = at != NULL;
 	for (int used; at && map->count < MAX_EXTENTS && sscanf(at, "%u %u %u%n", &map->extents[map->count].inside, &map->extents[map->count].outside, &map->extents[map->count].count, &used) == 3; at += used)
 		map->count++;
 }
@@ -204,7 +202,7 @@ static bool map_holds(const struct map *map, unsigned long start, unsigned long 
 	for (size_t i = 0; i < map->count; i++)
 		if (start >= map->extents[i].inside && start - map->extents[i].inside + count <= map->extents[i].count)
 			return true;
-	return map->count == 0; /* unknown: /proc is hidden */
+	return !map->known;
 }
 
 struct self {
@@ -761,12 +759,14 @@ struct policy {
 	bool chrooted;
 };
 
-/* A root directory that is no mount's root: a chroot, in which the kernel makes no user namespace (CVE-2013-1956). */
+/* A root directory that is no mount's root: a chroot, in which the kernel makes no user namespace (user_namespaces(7)). */
 static bool is_chrooted(void)
 {
-	struct statx stx;
-	return statx(AT_FDCWD, "/", AT_NO_AUTOMOUNT, 0, &stx) == 0 && (stx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
-	       !(stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	/* statx(2) by its ABI: musl 1.2.3 has no wrapper, and linux/stat.h clashes with sys/stat.h. Of its 256 bytes,
+	 * stx_attributes is the second word of eight bytes, stx_attributes_mask the eighth. Since Linux 5.8. */
+	const uint64_t mount_root = 0x2000;
+	uint64_t words[32] = {0};
+	return syscall(SYS_statx, AT_FDCWD, "/", AT_NO_AUTOMOUNT, 0, words) == 0 && (words[7] & mount_root) && !(words[1] & mount_root);
 }
 
 static void read_policy(struct policy *policy)
@@ -803,6 +803,15 @@ static const char *userns_cause(const struct trials *trials, const struct self *
 	if ((denied || error == ENOSYS) && self->seccomp_mode == 2)
 		return "seccomp";
 	return error == EACCES && list_holds(policy->lsm, ",", "selinux") ? "selinux" : NULL;
+}
+
+/* The administrator's limit on a kind of namespace (namespaces(7)), or -1. */
+static long ns_limit(int ns)
+{
+	static const char *const names[NS_COUNT] = {"mnt", "pid", "net", "ipc", "uts", "cgroup", "time"};
+	char path[64];
+	snprintf(path, sizeof path, "/proc/sys/user/max_%s_namespaces", names[ns]);
+	return read_number(path, -1);
 }
 
 static const char *denied_cause(int error, const struct self *self, const struct policy *policy)
@@ -869,8 +878,10 @@ static void explain_trials(struct trials *trials, const struct self *self, const
 {
 	if (trials->userns.outcome == FAILED)
 		set_cause(&trials->userns, userns_cause(trials, self, policy));
-	for (int i = 0; i < NS_COUNT; i++)
-		set_cause(&trials->ns[i], trials->ns[i].error == EINVAL ? "no-kernel-support" : denied_cause(trials->ns[i].error, self, policy));
+	for (int i = 0; i < NS_COUNT; i++) {
+		int error = trials->ns[i].error;
+		set_cause(&trials->ns[i], error == EINVAL ? "no-kernel-support" : error == ENOSPC && ns_limit(i) == 0 ? "max-namespaces" : denied_cause(error, self, policy));
+	}
 	/* fs/namespace.c, mount_too_revealing(): a new proc or sysfs must not show what a mask hides. */
 	struct tried *proc = &trials->fs[FS_PROC], *sysfs = &trials->fs[FS_SYSFS], *fuse = &trials->fs[FS_FUSE];
 	if (proc->error == EPERM && (is_masked(mounts, "/proc") || !self->has_proc))
