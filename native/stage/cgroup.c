@@ -1,0 +1,128 @@
+/* Control groups, version 2 and version 1. Paths are the host's, below a directory that is delegated to the user. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include "stage.h"
+
+int op_cgroup_create(struct stage *s, const struct cgroup_create_args *a)
+{
+	char enable[256], name[PATH_MAX];
+	size_t used = 0;
+	char *controllers[strv_count(s, a->controllers) + 1];
+	strv_fill(s, a->controllers, controllers);
+	for (char **c = controllers; *c; c++) {
+		int n = snprintf(enable + used, sizeof enable - used, "%s+%s", used ? " " : "", *c);
+		if (n < 0 || (size_t)n >= sizeof enable - used)
+			return failed_as(s, SYS_write, ENAMETOOLONG);
+		used += (size_t)n;
+	}
+	if (a->name.length >= sizeof name)
+		return failed_as(s, SYS_mkdirat, ENAMETOOLONG);
+	memcpy(name, text_of(s, a->name), a->name.length + 1);
+	int at = open(text_of(s, a->base), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return failed(s, SYS_open);
+	char *rest = NULL;
+	for (char *part = strtok_r(name, "/", &rest); part; part = strtok_r(NULL, "/", &rest)) {
+		int r = 0, next = -1;
+		if (used && write_file_at(at, "cgroup.subtree_control", enable, used) < 0)
+			r = failed(s, SYS_write);
+		else if (mkdirat(at, part, 0755) < 0 && errno != EEXIST)
+			r = failed(s, SYS_mkdirat);
+		else if ((next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+			r = failed(s, SYS_openat);
+		close(at);
+		if (r < 0)
+			return r;
+		at = next;
+	}
+	set_slot(s, (unsigned)a->fd, (uint64_t)at);
+	return 0;
+}
+
+int op_cgroup_set(struct stage *s, const struct cgroup_set_args *a)
+{
+	int dir = open(text_of(s, a->dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return failed(s, SYS_open);
+	int r = write_file_at(dir, text_of(s, a->file), text_of(s, a->value), a->value.length) < 0 ? failed(s, SYS_write) : 0;
+	close(dir);
+	return r;
+}
+
+int op_cgroup_attach(struct stage *s, const struct cgroup_attach_args *a)
+{
+	uint64_t pid;
+	char text[24], path[PATH_MAX];
+	char *dirs[strv_count(s, a->dirs) + 1];
+	int r = get_slot(s, a->pid, &pid);
+	if (r < 0)
+		return r;
+	strv_fill(s, a->dirs, dirs);
+	int length = snprintf(text, sizeof text, "%llu", (unsigned long long)pid);
+	for (char **d = dirs; *d; d++) {
+		snprintf(path, sizeof path, "%s/cgroup.procs", *d);
+		if (write_file_at(AT_FDCWD, path, text, (size_t)length) < 0)
+			return failed(s, SYS_write);
+	}
+	return 0;
+}
+
+/* Version 2 kills a whole tree at once (cgroup.kill, Linux 5.14); otherwise one process after the other. */
+static void kill_members(int dir)
+{
+	char line[32];
+	if (write_file_at(dir, "cgroup.kill", "1", 1) == 0)
+		return;
+	int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	FILE *procs = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!procs)
+		return;
+	while (fgets(line, sizeof line, procs)) {
+		int pid = atoi(line);
+		if (pid > 0 && pid != getpid()) /* 0: a process of another pid namespace, not ours to kill */
+			(void)kill(pid, SIGKILL);
+	}
+	fclose(procs);
+}
+
+/* Children first: a cgroup with children cannot be removed. */
+static int remove_tree(struct stage *s, int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : failed(s, SYS_openat);
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return failed(s, SYS_openat);
+	}
+	for (struct dirent *e; (e = readdir(dir));)
+		if (e->d_type == DT_DIR && e->d_name[0] != '.')
+			(void)remove_tree(s, dirfd(dir), e->d_name);
+	int r = -1;
+	/* Members that were killed take a moment to be gone: 0.1 ms at first, two seconds in all. */
+	struct timespec pause = {0, 100000};
+	for (int tries = 0; tries < 40; tries++) {
+		r = unlinkat(parent, name, AT_REMOVEDIR);
+		if (r == 0 || errno != EBUSY)
+			break;
+		kill_members(dirfd(dir));
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 50000000)
+			pause.tv_nsec *= 2;
+	}
+	if (r < 0 && errno == ENOENT)
+		r = 0;
+	if (r < 0)
+		r = failed(s, SYS_rmdir);
+	closedir(dir);
+	return r;
+}
+
+int op_cgroup_remove(struct stage *s, const struct cgroup_remove_args *a) { return remove_tree(s, AT_FDCWD, text_of(s, a->dir)); }
