@@ -13,9 +13,6 @@ export type Position = { readonly line: number; readonly column: number };
 /** Deeper documents are refused, by both paths: what walks a value may then recurse. */
 const MAX_DEPTH = 1000;
 
-/** Only a run of 16 digits can be an integer above 2^53 − 1 = 9007199254740991. */
-const LONG_DIGITS = /\d{16}/;
-
 /** The line and column of an offset. */
 export const positionAt = (text: string, offset: number): Position => {
   let line = 1;
@@ -166,7 +163,7 @@ const scan = (text: string, wanted?: Wanted): unknown => {
     }
     if (first === "{") {
       at++;
-      const members = {};
+      const members: Record<string, unknown> = {};
       if (take("}")) return members;
       let name = "a property name in double quotes or '}'";
       do {
@@ -175,8 +172,9 @@ const scan = (text: string, wanted?: Wanted): unknown => {
         const key = string();
         if (!take(":")) return expect(text, at, "':'");
         const member = value(depth + 1, node?.children.get(key), "a value");
-        // defineProperty, for an assignment to `__proto__` would change the prototype.
-        Object.defineProperty(members, key, { value: member, enumerable: true, configurable: true, writable: true });
+        // An assignment to `__proto__` would change the prototype.
+        if (key === "__proto__") Object.defineProperty(members, key, { value: member, enumerable: true, configurable: true, writable: true });
+        else members[key] = member;
         name = "a property name in double quotes";
       } while (take(","));
       return take("}") ? members : expect(text, at, "',' or '}'");
@@ -195,20 +193,12 @@ const scan = (text: string, wanted?: Wanted): unknown => {
   return at === text.length ? result : expect(text, at, "the end of the text");
 };
 
-/** Whether a value nests deeper than MAX_DEPTH containers; level by level, so that it cannot overflow the stack. */
-const isTooDeep = (value: unknown): boolean => {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    const next: unknown[] = [];
-    let containers = false;
-    for (const item of level) {
-      if (typeof item !== "object" || item === null) continue;
-      containers = true;
-      for (const child of Array.isArray(item) ? item : Object.values(item)) if (typeof child === "object" && child !== null) next.push(child);
-    }
-    if (containers && depth >= MAX_DEPTH) return true;
-    level = next;
-  }
+/** Whether JSON.parse's answer cannot be trusted: it may have rounded an integer, or nests too deep. Cheaper than a look at the text. */
+const isDoubtful = (value: unknown, depth: number): boolean => {
+  if (typeof value === "number") return value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER;
+  if (typeof value !== "object" || value === null) return false;
+  if (depth >= MAX_DEPTH) return true;
+  for (const child of Array.isArray(value) ? value : Object.values(value)) if (isDoubtful(child, depth + 1)) return true;
   return false;
 };
 
@@ -219,14 +209,13 @@ const isTooDeep = (value: unknown): boolean => {
  * @throws Fault E_JSON with the line, the column and what was expected; also for a nesting of more than 1000 levels.
  */
 export const parseJson = (text: string): unknown => {
-  if (LONG_DIGITS.test(text)) return scan(text);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return scan(text);
   }
-  return isTooDeep(value) ? scan(text) : value;
+  return isDoubtful(value, 0) ? scan(text) : value;
 };
 
 /**

@@ -5,7 +5,7 @@
 import { encodeUtf8 } from "#core/utf8";
 import { joinPointer } from "#core/json";
 import type { Config, IdMapping, Linux, NamespaceType, Process, Resources, Seccomp } from "./config.ts";
-import type { Int64 } from "./fields.ts";
+import { type Int64, isObject } from "./fields.ts";
 import { describe, type Report, suggest } from "./issues.ts";
 
 // capabilities(7) as of Linux 6.x; in the order of their numbers.
@@ -146,19 +146,24 @@ const VALUES: readonly (readonly [at: string, test: Test, expected: string, hint
   ["/linux/seccomp/listenerPath", isAbsolute, ABSOLUTE],
 ];
 
-const visit = (value: unknown, keys: readonly string[], pointer: string, test: (value: unknown, pointer: string) => void): void => {
-  const [key, ...rest] = keys;
-  if (value === undefined) return;
-  if (key === undefined) test(value, pointer);
-  else if (typeof value === "object" && value !== null) {
-    for (const [name, child] of Object.entries(value)) if (key === "*" || key === name) visit(child, rest, joinPointer(pointer, name), test);
+/** Calls `found` for every value at a pattern. `trail` holds the keys to it. */
+const visit = (value: unknown, keys: readonly string[], trail: string[], found: (value: unknown) => void): void => {
+  const key = keys[trail.length];
+  if (key === undefined) return found(value);
+  if (!isObject(value) && !Array.isArray(value)) return;
+  for (const name of key === "*" ? Object.keys(value) : [key]) {
+    if (!Object.hasOwn(value, name)) continue;
+    trail.push(name);
+    visit(Reflect.get(value, name), keys, trail, found);
+    trail.pop();
   }
 };
 
 const checkValues = (config: Config, { issue }: Report): void => {
   for (const [at, test, expected, hint] of VALUES) {
-    visit(config, at.slice(1).split("/"), "", (value, pointer) => {
-      if (!test(value)) issue(pointer, `expected ${expected}, found ${describe(value)}`, hint);
+    const trail: string[] = [];
+    visit(config, at.slice(1).split("/"), trail, (value) => {
+      if (!test(value)) issue(joinPointer("", ...trail), `expected ${expected}, found ${describe(value)}`, hint);
     });
   }
 };
