@@ -31,9 +31,16 @@ const resolve = (from: string, name: string): string | null => {
 
 /** What a platform package says of itself in its name: `…-linux-x64-musl`, `…-darwin-arm64`, `…-win32-x64-msvc`. */
 const platformOf = (name: string): Readonly<Record<string, readonly string[]>> => {
-  const [os, cpu] = [/android|darwin|freebsd|netbsd|openbsd|openharmony|sunos|aix|win32|wasm32|linux/, /arm64|x64|ia32|arm|riscv64|s390x|ppc64|loong64|mips64el/].map((pattern) => pattern.exec(name)?.[0]);
+  const [os, cpu] = [
+    /android|darwin|freebsd|netbsd|openbsd|openharmony|sunos|aix|win32|wasm32|linux/,
+    /arm64|x64|ia32|arm|riscv64|s390x|ppc64|loong64|mips64el/,
+  ].map((pattern) => pattern.exec(name)?.[0]);
   if (os === undefined) throw new Error(`${name}: cannot tell the platform of a package that the registry does not have`);
-  return { os: [os === "wasm32" ? "wasm" : os], ...(cpu === undefined ? {} : { cpu: [cpu] }), ...(os === "linux" && name.includes("musl") ? { libc: ["musl"] } : {}) };
+  return {
+    os: [os === "wasm32" ? "wasm" : os],
+    ...(cpu === undefined ? {} : { cpu: [cpu] }),
+    ...(os === "linux" && name.includes("musl") ? { libc: ["musl"] } : {}),
+  };
 };
 
 let added = 0;

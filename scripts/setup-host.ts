@@ -8,14 +8,30 @@
  * in /var/lib/coracle/setup-<for>.json: `--undo` takes back those, and no others.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
 import * as z from "zod/mini";
 
 type Purpose = "start" | "host" | "test";
-const purposes: Readonly<Record<Purpose, readonly Purpose[]>> = { start: ["start"], host: ["start", "host"], test: ["start", "host", "test"] };
+const purposes: Readonly<Record<Purpose, readonly Purpose[]>> = {
+  start: ["start"],
+  host: ["start", "host"],
+  test: ["start", "host", "test"],
+};
 
 /** Debian's packages: a file that proves one is there, and why it is wanted. The only list of them. */
 const packages: readonly { readonly name: string; readonly proof: string; readonly for: Purpose; readonly why: string }[] = [
@@ -71,7 +87,10 @@ const fail = (line: string): never => {
 };
 
 const run = (command: string, args: readonly string[]): { readonly ok: boolean; readonly out: string } => {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" } });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: "utf8",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+  });
   return { ok: status === 0, out: error === undefined ? `${stdout}${stderr}` : error.message };
 };
 const must = (command: string, ...args: readonly string[]): string => {
@@ -86,9 +105,9 @@ const idOf = (user: string): { readonly uid: number; readonly gid: number } | nu
 };
 
 const installed = (): readonly string[] =>
-  must("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}:${Architecture}\n")
+  must("dpkg", "--get-selections")
     .split("\n")
-    .flatMap((line) => (line.startsWith("ii") ? [line.slice(4)] : []));
+    .flatMap((line) => (line.endsWith("\tinstall") ? (line.split("\t")[0] ?? []) : []));
 
 const install = (names: readonly string[]): readonly Done[] => {
   const before = new Set(installed());
@@ -120,19 +139,24 @@ const freeRange = (file: "uid" | "gid"): number => {
 };
 
 const hasRange = (file: "uid" | "gid", user: string, uid: number): boolean =>
-  existsSync(`/etc/sub${file}`) && readFileSync(`/etc/sub${file}`, "utf8").split("\n").some((line) => line.startsWith(`${user}:`) || line.startsWith(`${uid}:`));
+  existsSync(`/etc/sub${file}`) &&
+  readFileSync(`/etc/sub${file}`, "utf8")
+    .split("\n")
+    .some((line) => line.startsWith(`${user}:`) || line.startsWith(`${uid}:`));
 
 /** Mount points of cgroup v1's hierarchies that hold one of our controllers. */
 const hierarchies = (): readonly { readonly mount: string; readonly cpuset: boolean }[] =>
-  readFileSync("/proc/self/mountinfo", "utf8").split("\n").flatMap((line) => {
-    const [head, tail] = line.split(" - ");
-    const mount = head?.split(" ")[4];
-    const [type, , options] = tail?.split(" ") ?? [];
-    if (type !== "cgroup" || mount === undefined || options === undefined) return [];
-    const held = options.split(",").filter((option) => controllers.includes(option));
-    // Two mounts of one hierarchy (cpu, and a link cpuacct) are one row each: making a folder twice does no harm.
-    return held.length === 0 ? [] : [{ mount, cpuset: held.includes("cpuset") }];
-  });
+  readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .flatMap((line) => {
+      const [head, tail] = line.split(" - ");
+      const mount = head?.split(" ")[4];
+      const [type, , options] = tail?.split(" ") ?? [];
+      if (type !== "cgroup" || mount === undefined || options === undefined) return [];
+      const held = options.split(",").filter((option) => controllers.includes(option));
+      // Two mounts of one hierarchy (cpu, and a link cpuacct) are one row each: making a folder twice does no harm.
+      return held.length === 0 ? [] : [{ mount, cpuset: held.includes("cpuset") }];
+    });
 
 const delegate = (mount: string, cpuset: boolean, uid: number, gid: number): readonly Done[] => {
   const done: Done[] = [];
@@ -163,14 +187,20 @@ const plan = (purpose: Purpose, user: string): readonly Change[] => {
 
   const missing = packages.filter((row) => wants.includes(row.for) && !existsSync(row.proof));
   if (missing.length > 0)
-    changes.push({ says: `install packages:${missing.map((row) => `\n         ${row.name.padEnd(20)} ${row.why}`).join("")}`, apply: () => install(missing.map((row) => row.name)) });
+    changes.push({
+      says: `install packages:${missing.map((row) => `\n         ${row.name.padEnd(20)} ${row.why}`).join("")}`,
+      apply: () => install(missing.map((row) => row.name)),
+    });
 
   const ids = idOf(user);
   if (ids === null) {
     if (user !== testUser) fail(`there is no user ${user}`);
     changes.push({
       says: `make the user ${user}, as whom root runs containers and rootless tests`,
-      apply: () => (must("useradd", "--create-home", "--shell", "/bin/sh", user), [{ kind: "user", name: user }]),
+      apply: () => {
+        must("useradd", "--create-home", "--shell", "/bin/sh", user);
+        return [{ kind: "user", name: user }];
+      },
     });
   }
   for (const file of ["uid", "gid"] as const)
@@ -179,7 +209,10 @@ const plan = (purpose: Purpose, user: string): readonly Change[] => {
       const last = first + subidCount - 1;
       changes.push({
         says: `grant ${user} the subordinate ${file}s ${first}-${last}`,
-        apply: () => (must("usermod", `--add-sub${file}s`, `${first}-${last}`, user), [{ kind: "subids", user, file, first, last }]),
+        apply: () => {
+          must("usermod", `--add-sub${file}s`, `${first}-${last}`, user);
+          return [{ kind: "subids", user, file, first, last }];
+        },
       });
     }
 
@@ -198,7 +231,10 @@ const plan = (purpose: Purpose, user: string): readonly Change[] => {
       if ((before & 0o006) !== 0o006)
         changes.push({
           says: `open ${device.path} to every user (mode 0${before.toString(8)} to 0666): ${device.why}`,
-          apply: () => (chmodSync(device.path, 0o666), [{ kind: "mode", path: device.path, before }]),
+          apply: () => {
+            chmodSync(device.path, 0o666);
+            return [{ kind: "mode", path: device.path, before }];
+          },
         });
     }
   }
@@ -219,15 +255,24 @@ const plan = (purpose: Purpose, user: string): readonly Change[] => {
 };
 
 const { values } = parseArgs({
-  options: { for: { type: "string", default: "host" }, user: { type: "string" }, yes: { type: "boolean", default: false }, undo: { type: "boolean", default: false } },
+  options: {
+    for: { type: "string", default: "host" },
+    user: { type: "string" },
+    yes: { type: "boolean", default: false },
+    undo: { type: "boolean", default: false },
+  },
 });
-const purpose = values.for === "start" || values.for === "host" || values.for === "test" ? values.for : fail(`--for start, host or test, not ${values.for}`);
+const purpose =
+  values.for === "start" || values.for === "host" || values.for === "test"
+    ? values.for
+    : fail(`--for start, host or test, not ${values.for}`);
 const sudoUser = process.env["SUDO_USER"];
 const user = values.user ?? (purpose !== "host" || sudoUser === undefined || sudoUser === "root" ? testUser : sudoUser);
 const root = process.getuid?.() === 0;
 const recordFile = `/var/lib/coracle/setup-${purpose}.json`;
 
-const readRecord = (): readonly Done[] => (existsSync(recordFile) ? z.array(DoneSchema).parse(JSON.parse(readFileSync(recordFile, "utf8"))) : []);
+const readRecord = (): readonly Done[] =>
+  existsSync(recordFile) ? z.array(DoneSchema).parse(JSON.parse(readFileSync(recordFile, "utf8"))) : [];
 const writeRecord = (done: readonly Done[]): void => {
   mkdirSync(join(recordFile, ".."), { recursive: true, mode: 0o755 });
   writeFileSync(`${recordFile}.new`, `${JSON.stringify(done, null, 2)}\n`, { mode: 0o644 });

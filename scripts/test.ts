@@ -17,12 +17,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-type Outcome = { readonly passed: number; readonly failed: number; readonly skips: readonly string[]; readonly why: string | null; readonly output: string; readonly seconds: number };
+type Outcome = {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skips: readonly string[];
+  readonly why: string | null;
+  readonly output: string;
+  readonly seconds: number;
+};
 type TestFile = { readonly path: string; readonly as: "caller" | "user" | "root"; readonly limit: number; readonly alone: boolean };
 
 const checkout = join(import.meta.dirname, "..");
 const root = process.getuid?.() === 0;
-const { values, positionals } = parseArgs({ options: { result: { type: "string" }, verbose: { type: "boolean", default: false } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { result: { type: "string" }, verbose: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
 const resultFile = values.result ?? process.env["CORACLE_TEST_RESULT"];
 
 const describe = (path: string): TestFile => {
@@ -37,20 +47,27 @@ const describe = (path: string): TestFile => {
 
 /** A file's outcome from what it printed and how it ended. uvu's `Total` counts neither what it skipped nor what hung. */
 const judge = (output: string, status: number | null, trouble: string | null, seconds: number): Outcome => {
-  const text = output.replaceAll(/\x1b\[[0-9;]*m/g, ""); // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
+  const text = output.replaceAll(/\x1b\[[0-9;]*m/g, "");
   const number = (label: string): number | null => {
     const found = [...text.matchAll(new RegExp(`^ {2}${label}: +(\\d+)$`, "gm"))].at(-1)?.[1];
     return found === undefined ? null : Number(found);
   };
   const skips = [...text.matchAll(/\bskip: ([^\n:][^\n]*: [^\n]+)/g)].flatMap((match) => match[1] ?? []);
   const [total, passed, silent] = [number("Total"), number("Passed"), number("Skipped")];
-  if (total === null || passed === null || silent === null) return { passed: 0, failed: 1, skips, why: trouble ?? `no summary (exit status ${status}): does it end with .run()?`, output, seconds };
+  if (total === null || passed === null || silent === null)
+    return { passed: 0, failed: 1, skips, why: trouble ?? `no summary (exit status ${status}): does it end with .run()?`, output, seconds };
   if (total === 0 && silent === 0) return { passed, failed: 1, skips, why: trouble ?? "it has no tests", output, seconds };
   // A skip line belongs to a test that uvu skipped, or else to one that returned early and that uvu takes for passed.
   const early = Math.min(passed, Math.max(0, skips.length - silent));
   const unexplained = Math.max(0, silent - skips.length);
   const failed = total - passed + unexplained;
-  const why = trouble ?? (unexplained > 0 ? `${unexplained} skipped without a line \`skip: NAME: WHY\`` : failed === 0 && status !== 0 ? `exit status ${status}` : null);
+  const why =
+    trouble ??
+    (unexplained > 0
+      ? `${unexplained} skipped without a line \`skip: NAME: WHY\``
+      : failed === 0 && status !== 0
+        ? `exit status ${status}`
+        : null);
   return { passed: passed - early, failed: failed === 0 && why !== null ? 1 : failed, skips, why, output, seconds };
 };
 
@@ -63,18 +80,29 @@ const all = globSync("**/*.test.ts", { cwd: checkout, exclude: (name) => name ==
 const scratch = root && all.some((file) => file.as === "user") ? mkdtempSync(join(tmpdir(), "coracle-test-")) : null;
 const userTree = ((): string => {
   if (scratch === null) return checkout;
-  const found = spawnSync("sh", [join(checkout, "scripts/as-user.sh"), "tree", "all", join(scratch, "tree")], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  const found = spawnSync("sh", [join(checkout, "scripts/as-user.sh"), "tree", "all", join(scratch, "tree")], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   return found.status === 0 ? found.stdout.trim() : checkout;
 })();
 if (scratch !== null && userTree.startsWith(scratch)) spawnSync("chmod", ["0755", scratch]);
 
 const runFile = (file: TestFile): Promise<Outcome> => {
   const started = performance.now();
-  const command = file.as === "user" && root ? ["sh", join(checkout, "scripts/as-user.sh"), "run", userTree, "node", file.path] : [process.execPath, file.path];
+  const command =
+    file.as === "user" && root
+      ? ["sh", join(checkout, "scripts/as-user.sh"), "run", userTree, "node", file.path]
+      : [process.execPath, file.path];
   const [program = "node", ...args] = command;
   return new Promise((resolve) => {
     // A process group of its own, so that the limit ends what the test started too.
-    const child = spawn(program, args, { cwd: checkout, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" } });
+    const child = spawn(program, args, {
+      cwd: checkout,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" },
+    });
     let output = "";
     let trouble: string | null = null;
     const kill = (why: string): void => {
@@ -105,7 +133,9 @@ const report = (file: TestFile, outcome: Outcome): void => {
   outcomes.push(outcome);
   for (const skip of outcome.skips) skips.push(`${file.path}: ${skip}`);
   const good = outcome.failed === 0;
-  console.log(`${good ? "ok  " : "FAIL"} ${file.path}: ${outcome.passed} passed${good ? "" : `, ${outcome.failed} failed`} (${outcome.seconds.toFixed(1)} s)${outcome.why === null ? "" : `: ${outcome.why}`}`);
+  console.log(
+    `${good ? "ok  " : "FAIL"} ${file.path}: ${outcome.passed} passed${good ? "" : `, ${outcome.failed} failed`} (${outcome.seconds.toFixed(1)} s)${outcome.why === null ? "" : `: ${outcome.why}`}`,
+  );
   if (!good || values.verbose) console.log(outcome.output.trimEnd().replaceAll(/^/gm, "     | "));
 };
 
