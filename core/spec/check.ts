@@ -265,6 +265,8 @@ const checkMounts = (config: Config, report: Report): void => {
   }
 };
 
+const needs = (type: NamespaceType): string => `needs ${type === "ipc" ? "an" : "a"} ${type} namespace: it would change the host's`;
+
 /** Members that act on a namespace, and would act on the host's if the container had none of its own. */
 const NEEDS: readonly (readonly [pointer: string, type: NamespaceType, used: (config: Config) => boolean])[] = [
   ["/hostname", "uts", ({ hostname }) => (hostname ?? "") !== ""],
@@ -310,7 +312,7 @@ const checkNamespaces = (config: Config, linux: Linux, report: Report): void => 
   }
   if (known("/linux/namespaces")) {
     for (const [pointer, type, used] of NEEDS) {
-      if (used(config) && !seen.has(type)) issue(pointer, `needs a ${type} namespace: it would change the host's`, `add {"type": "${type}"} to /linux/namespaces`);
+      if (used(config) && !seen.has(type)) issue(pointer, needs(type), `add {"type": "${type}"} to /linux/namespaces`);
     }
   }
   for (const name of Object.keys(linux.sysctl ?? {})) {
@@ -319,7 +321,7 @@ const checkNamespaces = (config: Config, linux: Linux, report: Report): void => 
     const type = parts === null ? null : sysctlNamespace(parts.join("."));
     if (parts === null) issue(pointer, 'expected the name of a sysctl, such as "net.ipv4.ip_forward"');
     else if (type === null) issue(pointer, "belongs to no namespace: it would change the whole host", "set it on the host, with sysctl(8)");
-    else if (!seen.has(type) && known("/linux/namespaces")) issue(pointer, `needs a ${type} namespace: it would change the host's`, `add {"type": "${type}"} to /linux/namespaces`);
+    else if (!seen.has(type) && known("/linux/namespaces")) issue(pointer, needs(type), `add {"type": "${type}"} to /linux/namespaces`);
   }
   checkIdMap(linux.uidMappings, "/linux/uidMappings", report);
   checkIdMap(linux.gidMappings, "/linux/gidMappings", report);
