@@ -68,6 +68,14 @@ export const numbersOf = (table: string): ReadonlyMap<string, number> => {
   return numbers;
 };
 
+let nameSet: ReadonlySet<string> | undefined;
+
+/** Whether any architecture has a call of this name. */
+export const isKnownName = (name: string): boolean => {
+  nameSet ??= new Set(names.split(" "));
+  return nameSet.has(name);
+};
+
 /** A call's name, for `explain`; null for a number without one. */
 export const nameOf = (table: string, nr: number): string | null => {
   for (const [name, number] of numbersOf(table)) if (number === nr) return name;
