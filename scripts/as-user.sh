@@ -31,7 +31,7 @@ case $verb in
     # A checkout in root's home, or made with umask 077.
     if [ "$what" = run ]; then
       # Kept, and named by what is in it, so that it is made once.
-      stamp=$(cat "$checkout"/native/build/.stamp "$checkout"/dist/.stamp "$checkout"/dist/image/.stamp 2>/dev/null | sha256sum | cut -c1-16)
+      stamp=$(cat "$checkout"/native/build/.stamp "$checkout"/dist/.stamp "$checkout"/dist/image.stamp 2>/dev/null | sha256sum | cut -c1-16)
       copy=$copy/$stamp
       if [ -d "$copy" ]; then echo "$copy"; exit; fi
       set -- bin dist native/build package.json node_modules/node-linux-* node_modules/.bin/node

@@ -37,7 +37,7 @@ is() { [ -r "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 deps_current() { is node_modules/.coracle-stamp "$deps" && [ -x node_modules/.bin/node ]; }
 native_current() { is native/build/.stamp "$native"; }
 bundle_current() { is dist/.stamp "$bundle" && [ -r dist/coracle.js ] && [ -r dist/coracle-oci.js ]; }
-image_current() { [ ! -f scripts/embed-image.ts ] || { is dist/image/.stamp "$image" && [ -r dist/image/index.json ]; }; }
+image_current() { [ ! -f scripts/embed-image.ts ] || { is dist/image.stamp "$image" && [ -r dist/image/index.json ]; }; }
 all_current() {
   deps_current || return 1
   [ -z "$deps_only" ] || return 0
@@ -87,8 +87,8 @@ build() {
       say "no musl-gcc: native helpers will be linked to a static glibc, larger and slower to start (remedy: apt-get install musl-tools)"
     fi
     say "native helpers (make -C native, $cc)"
-    make -s -C native clean 9<&- >/dev/null 2>&1 || true
-    make -s -C native 9<&- >&2 || die "the native helpers do not compile" "the compiler's message is above"
+    # -B: make goes by times, which a checkout of another version does not keep; each file is replaced whole.
+    make -s -B -C native 9<&- >&2 || die "the native helpers do not compile" "the compiler's message is above"
     mkdir -p native/build
     echo "$native" >native/build/.stamp
   fi
@@ -101,7 +101,7 @@ build() {
   if ! image_current; then
     say "embedded image"
     node scripts/embed-image.ts 9<&- >&2 || die "the embedded image cannot be built" "the message is above"
-    echo "$image" >dist/image/.stamp
+    echo "$image" >dist/image.stamp
   fi
   # Root in somebody's checkout: what root made is that somebody's.
   if [ "$(id -u)" = 0 ] && [ "$(stat -c %u .)" != 0 ]; then chown -hR --reference=. node_modules dist native/build; fi
