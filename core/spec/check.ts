@@ -260,6 +260,12 @@ const checkMounts = (config: Config, report: Report): void => {
     if (bind && (mount.source ?? "") === "") report.issue(`${at}/source`, "is required and missing: a bind mount needs the path to bind");
     const [uids, gids] = [mount.uidMappings?.length ?? 0, mount.gidMappings?.length ?? 0];
     if (uids > 0 !== gids > 0) report.issue(`${at}/${uids > 0 ? "gidMappings" : "uidMappings"}`, "is required and missing: an id-mapped mount maps users and groups");
+    // Such a mount without maps takes the container's.
+    const mapped = (mount.options ?? []).find((option) => option === "idmap" || option === "ridmap");
+    const shared = config.linux?.namespaces?.some(({ type }) => type === "user") === true || !report.known("/linux/namespaces");
+    if (mapped !== undefined && uids + gids === 0 && !shared) {
+      report.issue(`${at}/options`, `${mapped} needs uidMappings and gidMappings, or a user namespace whose mappings it takes`);
+    }
     checkIdMap(mount.uidMappings, `${at}/uidMappings`, report);
     checkIdMap(mount.gidMappings, `${at}/gidMappings`, report);
   }
@@ -347,7 +353,9 @@ const checkSeccomp = (seccomp: Seccomp, { issue, known }: Report): void => {
   if ((seccomp.listenerMetadata ?? "") !== "" && !listens && known(`${at}/listenerPath`)) issue(`${at}/listenerMetadata`, "has no meaning without listenerPath");
 };
 
-const checkResources = ({ memory = {}, cpu = {}, unified = {} }: Resources, { issue, note, known }: Report): void => {
+const THROTTLES = ["throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice"] as const;
+
+const checkResources = ({ memory = {}, cpu = {}, unified = {}, blockIO = {}, rdma = {} }: Resources, { issue, note, known }: Report): void => {
   const at = "/linux/resources";
   const positive = (value: Int64 | undefined): value is Int64 => value !== undefined && value > 0;
   if (positive(memory.swap)) {
@@ -358,9 +366,20 @@ const checkResources = ({ memory = {}, cpu = {}, unified = {} }: Resources, { is
     }
   }
   for (const name of ["kernel", "kernelTCP"] as const) {
-    if (memory[name] !== undefined) note(`${at}/memory/${name}`, "is ignored: the kernel has no such limit of its own any more");
+    if (positive(memory[name])) note(`${at}/memory/${name}`, "is ignored: the kernel has no such limit of its own any more");
   }
   if (positive(cpu.burst) && positive(cpu.quota) && cpu.burst > cpu.quota) issue(`${at}/cpu/burst`, `${cpu.burst} is above the quota ${cpu.quota}`);
+  for (const [i, { weight, leafWeight }] of (blockIO.weightDevice ?? []).entries()) {
+    if (weight === undefined && leafWeight === undefined) issue(`${at}/blockIO/weightDevice/${i}`, "expected weight or leafWeight, found neither");
+  }
+  for (const name of THROTTLES) {
+    for (const [i, { rate }] of (blockIO[name] ?? []).entries()) {
+      if (rate === undefined) issue(`${at}/blockIO/${name}/${i}/rate`, "is required and missing: expected operations or bytes per second");
+    }
+  }
+  for (const [name, { hcaHandles, hcaObjects }] of Object.entries(rdma)) {
+    if (hcaHandles === undefined && hcaObjects === undefined) issue(joinPointer(`${at}/rdma`, name), "expected hcaHandles or hcaObjects, found neither");
+  }
   for (const name of Object.keys(unified)) {
     if (!/^[^/\s.][^/\s]*\.[^/\s]+$/.test(name)) issue(joinPointer(`${at}/unified`, name), 'expected the name of a cgroup file, such as "memory.high"');
   }
@@ -382,7 +401,8 @@ const checkLinux = (config: Config, report: Report): void => {
     if (!isInterface(name)) issue(joinPointer("/linux/netDevices", name), "expected an interface name of 1 to 15 characters as the key");
   }
   if ((linux.personality?.flags?.length ?? 0) > 0) note("/linux/personality/flags", "are ignored: the specification defines none");
-  if (linux.memoryPolicy !== undefined && linux.memoryPolicy.mode === undefined && known("/linux/memoryPolicy")) issue("/linux/memoryPolicy/mode", "is required and missing");
+  if (linux.personality !== undefined && linux.personality.domain === undefined && known("/linux/personality/domain")) issue("/linux/personality/domain", "is required and missing", 'write "LINUX"');
+  if (linux.memoryPolicy !== undefined && linux.memoryPolicy.mode === undefined && known("/linux/memoryPolicy/mode")) issue("/linux/memoryPolicy/mode", "is required and missing");
 };
 
 const PLATFORMS = ["solaris", "windows", "vm", "zos", "freebsd"] as const;

@@ -217,6 +217,11 @@ const ISSUES: readonly Row[] = [
   ["NUL", process({ args: ["true", "a\0b"] }), "/process/args/1", /NUL byte/],
   ["NUL in a name", { annotations: { "a\0": "x" } }, "/annotations/a\0", /name of this property holds a NUL/],
   ["memory policy", linux({ memoryPolicy: { nodes: "0" } }), "/linux/memoryPolicy/mode", /required and missing/],
+  ["personality", linux({ personality: {} }), "/linux/personality/domain", /required and missing/],
+  ["no weight", resources({ blockIO: { weightDevice: [{ major: 8, minor: 0 }] } }), "/linux/resources/blockIO/weightDevice/0", /found neither/],
+  ["no rate", resources({ blockIO: { throttleReadBpsDevice: [{ major: 8, minor: 0 }] } }), "/linux/resources/blockIO/throttleReadBpsDevice/0/rate", /required and missing/],
+  ["no handles", resources({ rdma: { mlx: {} } }), "/linux/resources/rdma/mlx", /found neither/],
+  ["idmap of nothing", { mounts: [{ destination: "/x", source: "/x", options: ["bind", "idmap"] }], linux: {} }, "/mounts/0/options", /idmap needs/],
   ["class of service", linux({ intelRdt: { closID: "a/b" } }), "/linux/intelRdt/closID", /one directory/],
 ];
 

@@ -61,8 +61,8 @@ export const errorPointers = (validate: ValidateFunction, value: Json): Set<stri
   const pointers = new Set<string>();
   for (const { instancePath, keyword, params } of validate.errors ?? []) {
     if (keyword === "required") pointers.add(`${instancePath}/${params["missingProperty"]}`);
-    // The verdict of a combination is the sum of its parts, which stand beside it.
-    else if (keyword !== "anyOf" && keyword !== "oneOf") pointers.add(instancePath);
+    // The verdict of a combination is the sum of its parts, which stand beside it; "or null" is none of its own.
+    else if (keyword !== "anyOf" && keyword !== "oneOf" && params["type"] !== "null") pointers.add(instancePath);
   }
   return pointers;
 };

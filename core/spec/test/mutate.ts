@@ -17,7 +17,7 @@ const leaf: fc.Arbitrary<Json> = fc.oneof(
 const value: fc.Arbitrary<Json> = fc.oneof(
   { weight: 4, arbitrary: leaf },
   { weight: 1, arbitrary: fc.array(leaf, { maxLength: 2 }) },
-  { weight: 1, arbitrary: fc.dictionary(fc.constantFrom("path", "type", "size", "x"), leaf, { maxKeys: 2 }) },
+  { weight: 1, arbitrary: fc.dictionary(fc.constantFrom("path", "type", "size", "x"), leaf, { maxKeys: 2, noNullPrototype: true }) },
 );
 
 type Mutation = { readonly where: number; readonly how: "replace" | "remove" | "add"; readonly value: Json };
