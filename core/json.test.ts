@@ -19,7 +19,9 @@ const anyJson = fc.jsonValue({ maxDepth: 5 });
 /** What is expected: the engine's own parser, with the source text of its numbers (Node 24 has it, QuickJS does not). */
 const reference = (text: string): unknown =>
   JSON.parse(text, (_key, value, context?: { source: string }) =>
-    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context?.source ?? "") : value,
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
+      ? BigInt(context?.source ?? "")
+      : value,
   );
 
 test("reads what JSON.parse reads, on both paths", () => {
@@ -36,30 +38,40 @@ test("reads what JSON.parse reads, on both paths", () => {
 test("refuses what JSON.parse refuses: mutilated documents", () => {
   const text = '{"a": [1.5e3, -0, true, null, "\\u00e9\\n\\"x"], "b": {"c": [], "d": {}}, "a": "😀"}';
   fc.assert(
-    fc.property(fc.nat(text.length), fc.nat(3), fc.constantFrom("", ",", "]", "}", '"', "\\", "0", "-", ".", "e", "\n", "tru", ":", " ", "\u0001"), (at, cut, insert) => {
-      const broken = text.slice(0, at) + insert + text.slice(at + cut);
-      let expected: unknown;
-      try {
-        expected = JSON.parse(broken);
-      } catch {
-        const { code, message } = caught(() => parseJson(broken));
-        assert.is(code, "E_JSON");
-        assert.match(message, /^line \d+, column \d+: /);
-        caught(() => parseJson(`[9007199254740993,${broken}]`));
-        return;
-      }
-      assert.equal(parseJson(broken), expected);
-    }),
+    fc.property(
+      fc.nat(text.length),
+      fc.nat(3),
+      fc.constantFrom("", ",", "]", "}", '"', "\\", "0", "-", ".", "e", "\n", "tru", ":", " ", "\u0001"),
+      (at, cut, insert) => {
+        const broken = text.slice(0, at) + insert + text.slice(at + cut);
+        let expected: unknown;
+        try {
+          expected = JSON.parse(broken);
+        } catch {
+          const { code, message } = caught(() => parseJson(broken));
+          assert.is(code, "E_JSON");
+          assert.match(message, /^line \d+, column \d+: /);
+          caught(() => parseJson(`[9007199254740993,${broken}]`));
+          return;
+        }
+        assert.equal(parseJson(broken), expected);
+      },
+    ),
     { numRuns: 3000 },
   );
 });
 
 test("integers beyond 2^53 - 1 are exact", () => {
   assert.equal(parseJson("9223372036854771712"), 9223372036854771712n);
-  assert.equal(parseJson("[9007199254740991, 9007199254740992, -9007199254740991, -9007199254740992]"), [9007199254740991, 9007199254740992n, -9007199254740991, -9007199254740992n]);
+  assert.equal(parseJson("[9007199254740991, 9007199254740992, -9007199254740991, -9007199254740992]"), [
+    9007199254740991,
+    9007199254740992n,
+    -9007199254740991,
+    -9007199254740992n,
+  ]);
   assert.equal(parseJson('{"max":18446744073709551615}'), { max: 18446744073709551615n });
   assert.is(parseJson("1e19"), 1e19);
-  assert.is(parseJson("12345678901234567890.0"), 12345678901234567890.0);
+  assert.is(parseJson("12345678901234567890.0"), Number("12345678901234567890"));
   assert.is(parseJson("1e999"), Number.POSITIVE_INFINITY);
   fc.assert(
     fc.property(fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }), (value) => {
@@ -105,12 +117,20 @@ const BROKEN: readonly (readonly [text: string, message: string, hint?: string])
   ['{"a": 1 "b": 2}', "line 1, column 9: expected ',' or '}', found '\"'"],
   ["[1 2]", "line 1, column 4: expected ',' or ']', found '2'"],
   ["1 2", "line 1, column 3: expected the end of the text, found '2'"],
-  ["0755", "line 1, column 2: expected no further digit after a leading 0, found '755'", "numbers are decimal; write a mode such as 0755 as 493"],
+  [
+    "0755",
+    "line 1, column 2: expected no further digit after a leading 0, found '755'",
+    "numbers are decimal; write a mode such as 0755 as 493",
+  ],
   ["-", "line 1, column 2: expected a digit after '-', found the end of the text"],
   ["[1.]", "line 1, column 4: expected a digit after the decimal point, found ']'"],
   ["1e+x", "line 1, column 4: expected a digit of the exponent, found 'x'"],
   ['{"a": "b', "line 1, column 9: expected the closing quote of the string that begins at line 1, column 7, found the end of the text"],
-  ['"a\nb"', "line 1, column 3: expected a character of a string or its closing quote, found a line break", "control characters are written as escapes: \\n, \\t, \\u001b"],
+  [
+    '"a\nb"',
+    "line 1, column 3: expected a character of a string or its closing quote, found a line break",
+    "control characters are written as escapes: \\n, \\t, \\u001b",
+  ],
   ['"\\q"', "line 1, column 3: expected one of \" \\ / b f n r t u after a backslash, found 'q'", "a backslash itself is written \\\\"],
   ['"\\u12g4"', "line 1, column 4: expected four hexadecimal digits after \\u, found '12g4'"],
   ["[True]", "line 1, column 2: expected a value or ']', found 'True'", "only true, false and null are words of JSON"],
@@ -146,7 +166,14 @@ test("writes what JSON.stringify writes, and bigints as digits", () => {
 
 test("round trip with 64-bit integers", () => {
   const { tree } = fc.letrec((tie) => ({
-    tree: fc.oneof({ maxDepth: 4 }, fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n }), fc.string(), fc.boolean(), fc.array(tie("tree")), fc.dictionary(fc.string(), tie("tree"))),
+    tree: fc.oneof(
+      { maxDepth: 4 },
+      fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n }),
+      fc.string(),
+      fc.boolean(),
+      fc.array(tie("tree")),
+      fc.dictionary(fc.string(), tie("tree")),
+    ),
   }));
   fc.assert(
     fc.property(tree, fc.constantFrom(0, 2), (value, indent) => {
@@ -157,7 +184,8 @@ test("round trip with 64-bit integers", () => {
 
 const walk = (value: unknown, pointer: string, found: (pointer: string, value: unknown) => void): void => {
   found(pointer, value);
-  if (typeof value === "object" && value !== null) for (const [key, child] of Object.entries(value)) walk(child, joinPointer(pointer, key), found);
+  if (typeof value === "object" && value !== null)
+    for (const [key, child] of Object.entries(value)) walk(child, joinPointer(pointer, key), found);
 };
 
 test("locate: what stands there is the value", () => {

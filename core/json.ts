@@ -42,7 +42,8 @@ const describeAt = (text: string, offset: number): string => {
   if (code === undefined) return "the end of the text";
   if (code === 0x0a || code === 0x0d) return "a line break";
   if (code === 0xfeff) return "a byte order mark";
-  if (code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xd800 && code < 0xe000)) return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+  if (code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xd800 && code < 0xe000))
+    return `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
   WORD.lastIndex = offset;
   return `'${WORD.exec(text)?.[0] ?? String.fromCodePoint(code)}'`;
 };
@@ -53,7 +54,8 @@ const habit = (text: string, offset: number): string | undefined => {
   if (two === "//" || two === "/*" || two[0] === "#") return "JSON has no comments";
   if (two[0] === "'") return "strings stand in double quotes";
   if (two[0] === "\ufeff") return "save the file as UTF-8 without a byte order mark";
-  if (/^(True|False|None|NaN|nan|Infinity|undefined|TRUE|FALSE|NULL)/.test(text.slice(offset, offset + 10))) return "only true, false and null are words of JSON";
+  if (/^(True|False|None|NaN|nan|Infinity|undefined|TRUE|FALSE|NULL)/.test(text.slice(offset, offset + 10)))
+    return "only true, false and null are words of JSON";
   return undefined;
 };
 
@@ -105,7 +107,8 @@ const scan = (text: string, wanted?: Wanted): unknown => {
     if ((next === "e" || next === "E") && found[2] === undefined) {
       return expect(text, at + (/[+-]/.test(text[at + 1] ?? "") ? 2 : 1), "a digit of the exponent");
     }
-    if (/\d/.test(next)) return expect(text, at, "no further digit after a leading 0", "numbers are decimal; write a mode such as 0755 as 493");
+    if (/\d/.test(next))
+      return expect(text, at, "no further digit after a leading 0", "numbers are decimal; write a mode such as 0755 as 493");
     const value = Number(found[0]);
     return found[1] === undefined && found[2] === undefined && !Number.isSafeInteger(value) ? BigInt(found[0]) : value;
   };
@@ -125,14 +128,19 @@ const scan = (text: string, wanted?: Wanted): unknown => {
         return expect(text, at, `the closing quote of the string that begins at line ${line}, column ${column}`);
       }
       if (next !== "\\") {
-        return expect(text, at, "a character of a string or its closing quote", "control characters are written as escapes: \\n, \\t, \\u001b");
+        return expect(
+          text,
+          at,
+          "a character of a string or its closing quote",
+          "control characters are written as escapes: \\n, \\t, \\u001b",
+        );
       }
-      const escape = text[at + 1] ?? "";
-      const simple = ESCAPES[escape];
+      const letter = text[at + 1] ?? "";
+      const simple = ESCAPES[letter];
       if (simple !== undefined) {
         value += simple;
         at += 2;
-      } else if (escape === "u") {
+      } else if (letter === "u") {
         at += 2;
         const hex = match(HEX);
         if (hex === null) return expect(text, at, "four hexadecimal digits after \\u");
@@ -173,7 +181,8 @@ const scan = (text: string, wanted?: Wanted): unknown => {
         if (!take(":")) return expect(text, at, "':'");
         const member = value(depth + 1, node?.children.get(key), "a value");
         // An assignment to `__proto__` would change the prototype.
-        if (key === "__proto__") Object.defineProperty(members, key, { value: member, enumerable: true, configurable: true, writable: true });
+        if (key === "__proto__")
+          Object.defineProperty(members, key, { value: member, enumerable: true, configurable: true, writable: true });
         else members[key] = member;
         name = "a property name in double quotes";
       } while (take(","));
@@ -232,7 +241,10 @@ export const stringifyJson = (value: unknown, indent = 0): string => {
   const write = (item: unknown, margin: string, depth: number): string => {
     if (typeof item === "bigint") return item.toString();
     if (typeof item !== "object" || item === null) return JSON.stringify(item) ?? "null";
-    if (depth > MAX_DEPTH) throw new Fault("E_INTERNAL", { message: `a value to be written as JSON is nested deeper than ${MAX_DEPTH} levels, or contains itself` });
+    if (depth > MAX_DEPTH)
+      throw new Fault("E_INTERNAL", {
+        message: `a value to be written as JSON is nested deeper than ${MAX_DEPTH} levels, or contains itself`,
+      });
     const inner = margin + " ".repeat(indent);
     const parts = Array.isArray(item)
       ? item.map((child) => write(child, inner, depth + 1))

@@ -2,8 +2,9 @@
  * What config.json's schema cannot say: values that the kernel or the specification refuses, and members that make no
  * sense without each other. First a table of single values, then the rules that look at several.
  */
-import { encodeUtf8 } from "#core/utf8";
+
 import { joinPointer } from "#core/json";
+import { encodeUtf8 } from "#core/utf8";
 import type { Config, IdMapping, Linux, NamespaceType, Process, Resources, Seccomp } from "./config.ts";
 import { type Int64, isObject } from "./fields.ts";
 import { describe, type Report, suggest } from "./issues.ts";
@@ -149,7 +150,10 @@ const VALUES: readonly (readonly [at: string, test: Test, expected: string, hint
 /** Calls `found` for every value at a pattern. `trail` holds the keys to it. */
 const visit = (value: unknown, keys: readonly string[], trail: string[], found: (value: unknown) => void): void => {
   const key = keys[trail.length];
-  if (key === undefined) return found(value);
+  if (key === undefined) {
+    found(value);
+    return;
+  }
   if (!isObject(value) && !Array.isArray(value)) return;
   for (const name of key === "*" ? Object.keys(value) : [key]) {
     if (!Object.hasOwn(value, name)) continue;
@@ -174,16 +178,19 @@ const checkVersion = (version: string, { issue, note }: Report): void => {
   const hint = 'write "1.3.0"';
   if (major === undefined) issue("/ociVersion", `expected a version such as "1.3.0", found ${describe(version)}`, hint);
   else if (major !== "1") issue("/ociVersion", `expected a version 1.x of the specification, found ${describe(version)}`, hint);
-  else if (Number(minor) > 3) note("/ociVersion", `${version} is newer than 1.3, which is what is known here: newer properties are ignored`);
+  else if (Number(minor) > 3)
+    note("/ociVersion", `${version} is newer than 1.3, which is what is known here: newer properties are ignored`);
 };
 
 const checkProcess = (process: Process, { issue, note, known }: Report): void => {
-  if ((process.args?.length ?? 0) === 0 && known("/process/args")) issue("/process/args", "expected a program and its arguments, found none");
+  if ((process.args?.length ?? 0) === 0 && known("/process/args"))
+    issue("/process/args", "expected a program and its arguments, found none");
 
   const seen = new Map<string, number>();
   for (const [i, { type, soft, hard }] of (process.rlimits ?? []).entries()) {
     const at = `/process/rlimits/${i}`;
-    if (!RLIMITS.some((name) => name === type)) issue(`${at}/type`, `expected the name of a resource limit, found ${describe(type)}`, suggest(type, RLIMITS));
+    if (!RLIMITS.some((name) => name === type))
+      issue(`${at}/type`, `expected the name of a resource limit, found ${describe(type)}`, suggest(type, RLIMITS));
     const first = seen.get(type);
     if (first !== undefined) issue(`${at}/type`, `${type} is set twice: first in /process/rlimits/${first}`);
     seen.set(type, first ?? i);
@@ -195,7 +202,10 @@ const checkProcess = (process: Process, { issue, note, known }: Report): void =>
     for (const [i, name] of (names ?? []).entries()) {
       if (CAPABILITIES.some((known) => known === name)) continue;
       const advice = suggest(name, CAPABILITIES);
-      note(`/process/capabilities/${set}/${i}`, `${describe(name)} is no capability that is known here, and is left out${advice === undefined ? "" : `: ${advice}?`}`);
+      note(
+        `/process/capabilities/${set}/${i}`,
+        `${describe(name)} is no capability that is known here, and is left out${advice === undefined ? "" : `: ${advice}?`}`,
+      );
     }
   }
   // capset(2) refuses an effective capability that is not permitted; an ambient one that is not both is merely lost.
@@ -206,7 +216,8 @@ const checkProcess = (process: Process, { issue, note, known }: Report): void =>
   }
   for (const [i, name] of (sets.ambient ?? []).entries()) {
     for (const set of ["permitted", "inheritable"] as const) {
-      if (!(sets[set] ?? []).includes(name) && known(`/process/capabilities/${set}`)) note(`/process/capabilities/ambient/${i}`, `${name} is not ${set}, so it cannot be ambient`);
+      if (!(sets[set] ?? []).includes(name) && known(`/process/capabilities/${set}`))
+        note(`/process/capabilities/ambient/${i}`, `${name} is not ${set}, so it cannot be ambient`);
     }
   }
 
@@ -214,13 +225,17 @@ const checkProcess = (process: Process, { issue, note, known }: Report): void =>
   const { policy, nice, priority, runtime, deadline, period } = process.scheduler ?? {};
   const at = "/process/scheduler";
   const realtime = policy === "SCHED_FIFO" || policy === "SCHED_RR";
-  if (realtime && !between(1, 99)(priority)) issue(`${at}/priority`, `expected a priority from 1 to 99 for ${policy}, found ${priority ?? "none"}`);
-  if (policy !== undefined && !realtime && (priority ?? 0) !== 0) issue(`${at}/priority`, `${policy} takes no priority`, "SCHED_FIFO and SCHED_RR do");
-  if (policy !== undefined && policy !== "SCHED_OTHER" && policy !== "SCHED_BATCH" && (nice ?? 0) !== 0) issue(`${at}/nice`, `${policy} takes no nice value`, "SCHED_OTHER and SCHED_BATCH do");
+  if (realtime && !between(1, 99)(priority))
+    issue(`${at}/priority`, `expected a priority from 1 to 99 for ${policy}, found ${priority ?? "none"}`);
+  if (policy !== undefined && !realtime && (priority ?? 0) !== 0)
+    issue(`${at}/priority`, `${policy} takes no priority`, "SCHED_FIFO and SCHED_RR do");
+  if (policy !== undefined && policy !== "SCHED_OTHER" && policy !== "SCHED_BATCH" && (nice ?? 0) !== 0)
+    issue(`${at}/nice`, `${policy} takes no nice value`, "SCHED_OTHER and SCHED_BATCH do");
   if (policy === "SCHED_DEADLINE") {
     const end = deadline ?? 0;
     const whole = BigInt(period ?? 0) === 0n ? end : (period ?? 0);
-    if (BigInt(runtime ?? 0) === 0n || (runtime ?? 0) > end || end > whole) issue(at, "SCHED_DEADLINE needs 0 < runtime <= deadline <= period");
+    if (BigInt(runtime ?? 0) === 0n || (runtime ?? 0) > end || end > whole)
+      issue(at, "SCHED_DEADLINE needs 0 < runtime <= deadline <= period");
   } else {
     for (const [name, value] of Object.entries({ runtime, deadline, period })) {
       if (policy !== undefined && BigInt(value ?? 0) !== 0n) issue(`${at}/${name}`, `${policy} takes no ${name}`, "SCHED_DEADLINE does");
@@ -245,7 +260,8 @@ const checkIdMap = (map: readonly IdMapping[] | undefined, pointer: string, { is
     const sorted = entries.filter(({ size }) => size > 0).sort((a, b) => a[side] - b[side] || a.i - b.i);
     for (const [n, entry] of sorted.entries()) {
       const before = sorted[n - 1];
-      if (before !== undefined && entry[side] < before[side] + before.size) issue(`${entry.at}/${side}`, `overlaps ${before.at}: ${before.size} ids from ${before[side]}`);
+      if (before !== undefined && entry[side] < before[side] + before.size)
+        issue(`${entry.at}/${side}`, `overlaps ${before.at}: ${before.size} ids from ${before[side]}`);
     }
   }
 };
@@ -254,12 +270,19 @@ const checkMounts = (config: Config, report: Report): void => {
   for (const [i, mount] of (config.mounts ?? []).entries()) {
     const at = `/mounts/${i}`;
     if (mount.destination !== "" && !mount.destination.startsWith("/")) {
-      report.note(`${at}/destination`, `${describe(mount.destination)} is relative (deprecated since 1.2), and taken as /${mount.destination}`);
+      report.note(
+        `${at}/destination`,
+        `${describe(mount.destination)} is relative (deprecated since 1.2), and taken as /${mount.destination}`,
+      );
     }
     const bind = mount.type === "bind" || (mount.options ?? []).some((option) => option === "bind" || option === "rbind");
     if (bind && (mount.source ?? "") === "") report.issue(`${at}/source`, "is required and missing: a bind mount needs the path to bind");
     const [uids, gids] = [mount.uidMappings?.length ?? 0, mount.gidMappings?.length ?? 0];
-    if (uids > 0 !== gids > 0) report.issue(`${at}/${uids > 0 ? "gidMappings" : "uidMappings"}`, "is required and missing: an id-mapped mount maps users and groups");
+    if (uids > 0 !== gids > 0)
+      report.issue(
+        `${at}/${uids > 0 ? "gidMappings" : "uidMappings"}`,
+        "is required and missing: an id-mapped mount maps users and groups",
+      );
     // Such a mount without maps takes the container's.
     const mapped = (mount.options ?? []).find((option) => option === "idmap" || option === "ridmap");
     const shared = config.linux?.namespaces?.some(({ type }) => type === "user") === true || !report.known("/linux/namespaces");
@@ -285,7 +308,8 @@ const NEEDS: readonly (readonly [pointer: string, type: NamespaceType, used: (co
   ["/linux/readonlyPaths", "mount", ({ linux }) => (linux?.readonlyPaths?.length ?? 0) > 0],
 ];
 
-const IPC_SYSCTLS = /^(fs\.mqueue\..+|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|msg_next_id|sem_next_id|shm_next_id|auto_msgmni))$/;
+const IPC_SYSCTLS =
+  /^(fs\.mqueue\..+|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|msg_next_id|sem_next_id|shm_next_id|auto_msgmni))$/;
 
 /** The namespace that a sysctl belongs to; `null` where it is the whole machine's. `name` has dots between its parts. */
 export const sysctlNamespace = (name: string): NamespaceType | null => {
@@ -313,7 +337,8 @@ const checkNamespaces = (config: Config, linux: Linux, report: Report): void => 
   const seen = new Map<NamespaceType, number>();
   for (const [i, { type }] of (linux.namespaces ?? []).entries()) {
     const first = seen.get(type);
-    if (first !== undefined) issue(`/linux/namespaces/${i}/type`, `the ${type} namespace is listed twice: first in /linux/namespaces/${first}`);
+    if (first !== undefined)
+      issue(`/linux/namespaces/${i}/type`, `the ${type} namespace is listed twice: first in /linux/namespaces/${first}`);
     seen.set(type, first ?? i);
   }
   if (known("/linux/namespaces")) {
@@ -337,40 +362,59 @@ const checkSeccomp = (seccomp: Seccomp, { issue, known }: Report): void => {
   const at = "/linux/seccomp";
   const takesErrno = (action: string): boolean => action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
   const errnoHint = "SCMP_ACT_ERRNO and SCMP_ACT_TRACE do";
-  if (seccomp.defaultErrnoRet !== undefined && !takesErrno(seccomp.defaultAction)) issue(`${at}/defaultErrnoRet`, `${seccomp.defaultAction} returns no errno`, errnoHint);
+  if (seccomp.defaultErrnoRet !== undefined && !takesErrno(seccomp.defaultAction))
+    issue(`${at}/defaultErrnoRet`, `${seccomp.defaultAction} returns no errno`, errnoHint);
   // The program that supplies the listener would itself be stopped before it could hand it over (seccomp_unotify(2)).
-  if (seccomp.defaultAction === "SCMP_ACT_NOTIFY") issue(`${at}/defaultAction`, "SCMP_ACT_NOTIFY cannot be the default: the runtime's own calls would wait for the agent");
+  if (seccomp.defaultAction === "SCMP_ACT_NOTIFY")
+    issue(`${at}/defaultAction`, "SCMP_ACT_NOTIFY cannot be the default: the runtime's own calls would wait for the agent");
   let notifies = false;
   for (const [i, call] of (seccomp.syscalls ?? []).entries()) {
-    if (call.errnoRet !== undefined && !takesErrno(call.action)) issue(`${at}/syscalls/${i}/errnoRet`, `${call.action} returns no errno`, errnoHint);
+    if (call.errnoRet !== undefined && !takesErrno(call.action))
+      issue(`${at}/syscalls/${i}/errnoRet`, `${call.action} returns no errno`, errnoHint);
     if (call.action === "SCMP_ACT_NOTIFY") {
       notifies = true;
-      if (call.names.includes("write")) issue(`${at}/syscalls/${i}/names/${call.names.indexOf("write")}`, "SCMP_ACT_NOTIFY cannot be set for write: the runtime reports with it");
+      if (call.names.includes("write"))
+        issue(
+          `${at}/syscalls/${i}/names/${call.names.indexOf("write")}`,
+          "SCMP_ACT_NOTIFY cannot be set for write: the runtime reports with it",
+        );
     }
   }
   const listens = (seccomp.listenerPath ?? "") !== "";
-  if (notifies && !listens && known(`${at}/listenerPath`)) issue(`${at}/listenerPath`, "is required and missing: SCMP_ACT_NOTIFY is used", "the path of the agent's unix socket");
-  if ((seccomp.listenerMetadata ?? "") !== "" && !listens && known(`${at}/listenerPath`)) issue(`${at}/listenerMetadata`, "has no meaning without listenerPath");
+  if (notifies && !listens && known(`${at}/listenerPath`))
+    issue(`${at}/listenerPath`, "is required and missing: SCMP_ACT_NOTIFY is used", "the path of the agent's unix socket");
+  if ((seccomp.listenerMetadata ?? "") !== "" && !listens && known(`${at}/listenerPath`))
+    issue(`${at}/listenerMetadata`, "has no meaning without listenerPath");
 };
 
 const THROTTLES = ["throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice"] as const;
 
-const checkResources = ({ memory = {}, cpu = {}, unified = {}, blockIO = {}, rdma = {} }: Resources, { issue, note, known }: Report): void => {
+const checkResources = (
+  { memory = {}, cpu = {}, unified = {}, blockIO = {}, rdma = {} }: Resources,
+  { issue, note, known }: Report,
+): void => {
   const at = "/linux/resources";
   const positive = (value: Int64 | undefined): value is Int64 => value !== undefined && value > 0;
   if (positive(memory.swap)) {
     if (!positive(memory.limit)) {
-      if (known(`${at}/memory/limit`)) issue(`${at}/memory/swap`, "has no meaning without memory.limit: it limits memory and swap together");
+      if (known(`${at}/memory/limit`))
+        issue(`${at}/memory/swap`, "has no meaning without memory.limit: it limits memory and swap together");
     } else if (memory.swap < memory.limit) {
-      issue(`${at}/memory/swap`, `${memory.swap} is below memory.limit ${memory.limit}: it limits memory and swap together`, "set both to the same number for no swap");
+      issue(
+        `${at}/memory/swap`,
+        `${memory.swap} is below memory.limit ${memory.limit}: it limits memory and swap together`,
+        "set both to the same number for no swap",
+      );
     }
   }
   for (const name of ["kernel", "kernelTCP"] as const) {
     if (positive(memory[name])) note(`${at}/memory/${name}`, "is ignored: the kernel has no such limit of its own any more");
   }
-  if (positive(cpu.burst) && positive(cpu.quota) && cpu.burst > cpu.quota) issue(`${at}/cpu/burst`, `${cpu.burst} is above the quota ${cpu.quota}`);
+  if (positive(cpu.burst) && positive(cpu.quota) && cpu.burst > cpu.quota)
+    issue(`${at}/cpu/burst`, `${cpu.burst} is above the quota ${cpu.quota}`);
   for (const [i, { weight, leafWeight }] of (blockIO.weightDevice ?? []).entries()) {
-    if (weight === undefined && leafWeight === undefined) issue(`${at}/blockIO/weightDevice/${i}`, "expected weight or leafWeight, found neither");
+    if (weight === undefined && leafWeight === undefined)
+      issue(`${at}/blockIO/weightDevice/${i}`, "expected weight or leafWeight, found neither");
   }
   for (const name of THROTTLES) {
     for (const [i, { rate }] of (blockIO[name] ?? []).entries()) {
@@ -378,10 +422,12 @@ const checkResources = ({ memory = {}, cpu = {}, unified = {}, blockIO = {}, rdm
     }
   }
   for (const [name, { hcaHandles, hcaObjects }] of Object.entries(rdma)) {
-    if (hcaHandles === undefined && hcaObjects === undefined) issue(joinPointer(`${at}/rdma`, name), "expected hcaHandles or hcaObjects, found neither");
+    if (hcaHandles === undefined && hcaObjects === undefined)
+      issue(joinPointer(`${at}/rdma`, name), "expected hcaHandles or hcaObjects, found neither");
   }
   for (const name of Object.keys(unified)) {
-    if (!/^[^/\s.][^/\s]*\.[^/\s]+$/.test(name)) issue(joinPointer(`${at}/unified`, name), 'expected the name of a cgroup file, such as "memory.high"');
+    if (!/^[^/\s.][^/\s]*\.[^/\s]+$/.test(name))
+      issue(joinPointer(`${at}/unified`, name), 'expected the name of a cgroup file, such as "memory.high"');
   }
 };
 
@@ -401,8 +447,10 @@ const checkLinux = (config: Config, report: Report): void => {
     if (!isInterface(name)) issue(joinPointer("/linux/netDevices", name), "expected an interface name of 1 to 15 characters as the key");
   }
   if ((linux.personality?.flags?.length ?? 0) > 0) note("/linux/personality/flags", "are ignored: the specification defines none");
-  if (linux.personality !== undefined && linux.personality.domain === undefined && known("/linux/personality/domain")) issue("/linux/personality/domain", "is required and missing", 'write "LINUX"');
-  if (linux.memoryPolicy !== undefined && linux.memoryPolicy.mode === undefined && known("/linux/memoryPolicy/mode")) issue("/linux/memoryPolicy/mode", "is required and missing");
+  if (linux.personality !== undefined && linux.personality.domain === undefined && known("/linux/personality/domain"))
+    issue("/linux/personality/domain", "is required and missing", 'write "LINUX"');
+  if (linux.memoryPolicy !== undefined && linux.memoryPolicy.mode === undefined && known("/linux/memoryPolicy/mode"))
+    issue("/linux/memoryPolicy/mode", "is required and missing");
 };
 
 const PLATFORMS = ["solaris", "windows", "vm", "zos", "freebsd"] as const;
@@ -417,14 +465,17 @@ export const checkConfig = (config: Config, report: Report): void => {
   checkMounts(config, report);
   if (config.process !== undefined) checkProcess(config.process, report);
   else if (report.known("/process")) report.note("", "there is no process: such a container can be created, but not started");
-  for (const name of Object.keys(config.annotations ?? {})) if (name === "") report.issue("/annotations/", "an annotation has an empty name");
+  for (const name of Object.keys(config.annotations ?? {}))
+    if (name === "") report.issue("/annotations/", "an annotation has an empty name");
 
   // Another platform's config is read, not judged by Linux's rules.
-  const foreign = config.linux === undefined && report.known("/linux") ? PLATFORMS.find((platform) => config[platform] !== undefined) : undefined;
+  const foreign =
+    config.linux === undefined && report.known("/linux") ? PLATFORMS.find((platform) => config[platform] !== undefined) : undefined;
   if (foreign !== undefined) {
     report.note("", `this config is for another platform: it has ${foreign}, but no linux`);
     return;
   }
-  if (config.root === undefined && report.known("/root")) report.issue("/root", "is required and missing: expected an object with the path of the root file system");
+  if (config.root === undefined && report.known("/root"))
+    report.issue("/root", "is required and missing: expected an object with the path of the root file system");
   checkLinux(config, report);
 };

@@ -23,7 +23,9 @@ test("a config with every member is valid, and nothing of it is lost", () => {
 });
 
 test("unknown members are ignored; other platforms' are kept", () => {
-  const { config, issues } = parseConfig('{"ociVersion":"1.0.0","x":1,"root":{"path":"r","y":2},"linux":{"z":{}},"windows":{"new":{"deep":[1]}}}');
+  const { config, issues } = parseConfig(
+    '{"ociVersion":"1.0.0","x":1,"root":{"path":"r","y":2},"linux":{"z":{}},"windows":{"new":{"deep":[1]}}}',
+  );
   assert.equal(issues, []);
   assert.equal(config, { ociVersion: "1.0.0", root: { path: "r" }, linux: {}, windows: { new: { deep: [1] } } });
 });
@@ -88,7 +90,8 @@ if (!isAbsent("runtime-spec schemas", SCHEMAS)) {
           if (member === undefined) missing.push(`${at}/${key}`);
           else visit(child, file, member, `${at}/${key}`);
         }
-        if (typeof rule.additionalProperties === "object") visit(rule.additionalProperties, file, Object.values(Object(value))[0], `${at}/*`);
+        if (typeof rule.additionalProperties === "object")
+          visit(rule.additionalProperties, file, Object.values(Object(value))[0], `${at}/*`);
       };
       visit(files.get(main), main, z.parse(schema, full), "");
       assert.equal(missing, []);
@@ -117,7 +120,8 @@ if (!isAbsent("runtime-spec schemas", SCHEMAS)) {
           const theirs = errorPointers(validate, document);
           const ours = new Set(parseDocument(stringifyJson(document), schema).issues.map(({ pointer }) => pointer));
           if (theirs.size > 0) refused++;
-          for (const pointer of theirs) assert.ok(ours.has(pointer) || excused(pointer, document), `only the specification's schema refuses ${pointer}`);
+          for (const pointer of theirs)
+            assert.ok(ours.has(pointer) || excused(pointer, document), `only the specification's schema refuses ${pointer}`);
           for (const pointer of ours) assert.ok(theirs.has(pointer) || excused(pointer, document), `only ours refuses ${pointer}`);
         }),
         { numRuns: 1500 },
@@ -156,12 +160,37 @@ const ISSUES: readonly Row[] = [
   ["env without a name", process({ env: ["=x"] }), "/process/env/0", /NAME=value/],
   ["umask", process({ user: { umask: 512 } }), "/process/user/umask", /0 to 511/],
   ["oom score", process({ oomScoreAdj: 1001 }), "/process/oomScoreAdj", /-1000 to 1000/],
-  ["unknown rlimit", process({ rlimits: [{ type: "RLIMIT_NOFILES", soft: 1, hard: 1 }] }), "/process/rlimits/0/type", /name of a resource limit/],
-  ["rlimit twice", process({ rlimits: ["RLIMIT_CPU", "RLIMIT_CPU"].map((type) => ({ type, soft: 1, hard: 1 })) }), "/process/rlimits/1/type", /set twice: first in .*\/0/],
-  ["soft above hard", process({ rlimits: [{ type: "RLIMIT_CPU", soft: 18446744073709551615n, hard: 1 }] }), "/process/rlimits/0/soft", /18446744073709551615 is above the hard limit 1/],
-  ["effective, not permitted", process({ capabilities: { effective: ["CAP_KILL"] } }), "/process/capabilities/effective/0", /not permitted/],
+  [
+    "unknown rlimit",
+    process({ rlimits: [{ type: "RLIMIT_NOFILES", soft: 1, hard: 1 }] }),
+    "/process/rlimits/0/type",
+    /name of a resource limit/,
+  ],
+  [
+    "rlimit twice",
+    process({ rlimits: ["RLIMIT_CPU", "RLIMIT_CPU"].map((type) => ({ type, soft: 1, hard: 1 })) }),
+    "/process/rlimits/1/type",
+    /set twice: first in .*\/0/,
+  ],
+  [
+    "soft above hard",
+    process({ rlimits: [{ type: "RLIMIT_CPU", soft: 18446744073709551615n, hard: 1 }] }),
+    "/process/rlimits/0/soft",
+    /18446744073709551615 is above the hard limit 1/,
+  ],
+  [
+    "effective, not permitted",
+    process({ capabilities: { effective: ["CAP_KILL"] } }),
+    "/process/capabilities/effective/0",
+    /not permitted/,
+  ],
   ["realtime without priority", process({ scheduler: { policy: "SCHED_FIFO" } }), "/process/scheduler/priority", /1 to 99 .* found none/],
-  ["priority of others", process({ scheduler: { policy: "SCHED_OTHER", priority: 1 } }), "/process/scheduler/priority", /takes no priority/],
+  [
+    "priority of others",
+    process({ scheduler: { policy: "SCHED_OTHER", priority: 1 } }),
+    "/process/scheduler/priority",
+    /takes no priority/,
+  ],
   ["nice of others", process({ scheduler: { policy: "SCHED_IDLE", nice: 1 } }), "/process/scheduler/nice", /takes no nice/],
   ["nice", process({ scheduler: { policy: "SCHED_OTHER", nice: 20 } }), "/process/scheduler/nice", /-20 to 19/],
   ["deadline", process({ scheduler: { policy: "SCHED_DEADLINE", runtime: 3, deadline: 2 } }), "/process/scheduler", /runtime <= deadline/],
@@ -187,12 +216,27 @@ const ISSUES: readonly Row[] = [
   ["relative mask", linux({ maskedPaths: ["x"] }), "/linux/maskedPaths/0", /an absolute path/],
   ["empty extent", linux({ uidMappings: [id(0, 0, 0)] }), "/linux/uidMappings/0/size", /maps no id/],
   ["extent past the end", linux({ gidMappings: [id(0, 4294967290, 6)] }), "/linux/gidMappings/0/hostID", /does not end below/],
-  ["overlap inside", linux({ uidMappings: [id(10, 0, 10), id(0, 100, 11)] }), "/linux/uidMappings/0/containerID", /overlaps \/linux\/uidMappings\/1/],
+  [
+    "overlap inside",
+    linux({ uidMappings: [id(10, 0, 10), id(0, 100, 11)] }),
+    "/linux/uidMappings/0/containerID",
+    /overlaps \/linux\/uidMappings\/1/,
+  ],
   ["overlap outside", linux({ uidMappings: [id(0, 100, 11), id(20, 110, 1)] }), "/linux/uidMappings/1/hostID", /overlaps/],
   ["sysctl of the host", linux({ sysctl: { "vm.swappiness": "1" } }), "/linux/sysctl/vm.swappiness", /no namespace/],
-  ["sysctl without ipc", { linux: { namespaces: [{ type: "pid" }], sysctl: { "kernel.sem": "1" } } }, "/linux/sysctl/kernel.sem", /needs an ipc namespace/],
+  [
+    "sysctl without ipc",
+    { linux: { namespaces: [{ type: "pid" }], sysctl: { "kernel.sem": "1" } } },
+    "/linux/sysctl/kernel.sem",
+    /needs an ipc namespace/,
+  ],
   ["sysctl that climbs", linux({ sysctl: { "net/../kernel/x": "1" } }), "/linux/sysctl/net~1..~1kernel~1x", /name of a sysctl/],
-  ["device without numbers", linux({ devices: [{ type: "c", path: "/dev/x", major: 1 }] }), "/linux/devices/0/minor", /required and missing/],
+  [
+    "device without numbers",
+    linux({ devices: [{ type: "c", path: "/dev/x", major: 1 }] }),
+    "/linux/devices/0/minor",
+    /required and missing/,
+  ],
   ["interface", linux({ netDevices: { eth0: { name: "a/b" } } }), "/linux/netDevices/eth0/name", /1 to 15 characters/],
   ["interface key", linux({ netDevices: { "much-too-long-name": {} } }), "/linux/netDevices/much-too-long-name", /1 to 15 characters/],
   ["swap below limit", resources({ memory: { limit: 10, swap: 9 } }), "/linux/resources/memory/swap", /below memory\.limit/],
@@ -208,20 +252,55 @@ const ISSUES: readonly Row[] = [
   ["device rule", resources({ devices: [{ allow: true, access: "rx" }] }), "/linux/resources/devices/0/access", /letters/],
   ["unified", resources({ unified: { "../memory.max": "1" } }), "/linux/resources/unified/..~1memory.max", /cgroup file/],
   ["notify default", seccomp({ defaultAction: "SCMP_ACT_NOTIFY" }), "/linux/seccomp/defaultAction", /cannot be the default/],
-  ["notify without listener", seccomp({ syscalls: [{ names: ["mount"], action: "SCMP_ACT_NOTIFY" }] }), "/linux/seccomp/listenerPath", /required and missing/],
-  ["notify write", seccomp({ listenerPath: "/x", syscalls: [{ names: ["read", "write"], action: "SCMP_ACT_NOTIFY" }] }), "/linux/seccomp/syscalls/0/names/1", /write/],
+  [
+    "notify without listener",
+    seccomp({ syscalls: [{ names: ["mount"], action: "SCMP_ACT_NOTIFY" }] }),
+    "/linux/seccomp/listenerPath",
+    /required and missing/,
+  ],
+  [
+    "notify write",
+    seccomp({ listenerPath: "/x", syscalls: [{ names: ["read", "write"], action: "SCMP_ACT_NOTIFY" }] }),
+    "/linux/seccomp/syscalls/0/names/1",
+    /write/,
+  ],
   ["metadata alone", seccomp({ listenerMetadata: "x" }), "/linux/seccomp/listenerMetadata", /listenerPath/],
-  ["errno of allow", seccomp({ syscalls: [{ names: ["mount"], action: "SCMP_ACT_ALLOW", errnoRet: 1 }] }), "/linux/seccomp/syscalls/0/errnoRet", /no errno/],
+  [
+    "errno of allow",
+    seccomp({ syscalls: [{ names: ["mount"], action: "SCMP_ACT_ALLOW", errnoRet: 1 }] }),
+    "/linux/seccomp/syscalls/0/errnoRet",
+    /no errno/,
+  ],
   ["default errno of allow", seccomp({ defaultErrnoRet: 1 }), "/linux/seccomp/defaultErrnoRet", /no errno/],
-  ["argument", seccomp({ syscalls: [{ names: ["mount"], action: "SCMP_ACT_LOG", args: [{ index: 6, value: 0, op: "SCMP_CMP_EQ" }] }] }), "/linux/seccomp/syscalls/0/args/0/index", /0 to 5/],
+  [
+    "argument",
+    seccomp({ syscalls: [{ names: ["mount"], action: "SCMP_ACT_LOG", args: [{ index: 6, value: 0, op: "SCMP_CMP_EQ" }] }] }),
+    "/linux/seccomp/syscalls/0/args/0/index",
+    /0 to 5/,
+  ],
   ["NUL", process({ args: ["true", "a\0b"] }), "/process/args/1", /NUL byte/],
   ["NUL in a name", { annotations: { "a\0": "x" } }, "/annotations/a\0", /name of this property holds a NUL/],
   ["memory policy", linux({ memoryPolicy: { nodes: "0" } }), "/linux/memoryPolicy/mode", /required and missing/],
   ["personality", linux({ personality: {} }), "/linux/personality/domain", /required and missing/],
-  ["no weight", resources({ blockIO: { weightDevice: [{ major: 8, minor: 0 }] } }), "/linux/resources/blockIO/weightDevice/0", /found neither/],
-  ["no rate", resources({ blockIO: { throttleReadBpsDevice: [{ major: 8, minor: 0 }] } }), "/linux/resources/blockIO/throttleReadBpsDevice/0/rate", /required and missing/],
+  [
+    "no weight",
+    resources({ blockIO: { weightDevice: [{ major: 8, minor: 0 }] } }),
+    "/linux/resources/blockIO/weightDevice/0",
+    /found neither/,
+  ],
+  [
+    "no rate",
+    resources({ blockIO: { throttleReadBpsDevice: [{ major: 8, minor: 0 }] } }),
+    "/linux/resources/blockIO/throttleReadBpsDevice/0/rate",
+    /required and missing/,
+  ],
   ["no handles", resources({ rdma: { mlx: {} } }), "/linux/resources/rdma/mlx", /found neither/],
-  ["idmap of nothing", { mounts: [{ destination: "/x", source: "/x", options: ["bind", "idmap"] }], linux: {} }, "/mounts/0/options", /idmap needs/],
+  [
+    "idmap of nothing",
+    { mounts: [{ destination: "/x", source: "/x", options: ["bind", "idmap"] }], linux: {} },
+    "/mounts/0/options",
+    /idmap needs/,
+  ],
   ["class of service", linux({ intelRdt: { closID: "a/b" } }), "/linux/intelRdt/closID", /one directory/],
 ];
 
@@ -244,8 +323,18 @@ const NOTES: readonly Row[] = [
   ["newer minor", { ociVersion: "1.4.0" }, "/ociVersion", /newer than 1\.3/],
   ["no process", { process: undefined }, "", /cannot|not started/],
   ["relative destination", { mounts: [{ destination: "data", type: "tmpfs" }] }, "/mounts/0/destination", /taken as \/data/],
-  ["unknown capability", process({ capabilities: { bounding: ["CAP_NET_ADMINS"] } }), "/process/capabilities/bounding/0", /write "CAP_NET_ADMIN"/],
-  ["ambient alone", process({ capabilities: { permitted: ["CAP_KILL"], ambient: ["CAP_KILL"] } }), "/process/capabilities/ambient/0", /not inheritable/],
+  [
+    "unknown capability",
+    process({ capabilities: { bounding: ["CAP_NET_ADMINS"] } }),
+    "/process/capabilities/bounding/0",
+    /write "CAP_NET_ADMIN"/,
+  ],
+  [
+    "ambient alone",
+    process({ capabilities: { permitted: ["CAP_KILL"], ambient: ["CAP_KILL"] } }),
+    "/process/capabilities/ambient/0",
+    /not inheritable/,
+  ],
   ["kernel memory", resources({ memory: { kernel: 1 } }), "/linux/resources/memory/kernel", /ignored/],
 ];
 
@@ -261,11 +350,27 @@ for (const [title, change, at, message] of NOTES) {
 }
 
 for (const version of ["1.0.0", "1.0.0-rc5", "1.0.2-dev", "1.2.1", "1.3.0", "1.3.9+build.1"]) {
-  test(`version ${version}`, () => assert.equal([parseConfig(stringifyJson({ ...base(), ociVersion: version })).issues, parseConfig(stringifyJson({ ...base(), ociVersion: version })).notes], [[], []]));
+  test(`version ${version}`, () =>
+    assert.equal(
+      [
+        parseConfig(stringifyJson({ ...base(), ociVersion: version })).issues,
+        parseConfig(stringifyJson({ ...base(), ociVersion: version })).notes,
+      ],
+      [[], []],
+    ));
 }
 
-for (const sysctl of ["net.ipv4.ip_forward", "net/ipv4/conf/eth0.1/forwarding", "net.ipv4.conf.eth0/1.forwarding", "kernel.shmmax", "fs.mqueue.msg_max", "kernel.hostname", "user.max_user_namespaces"]) {
-  test(`sysctl ${sysctl}`, () => assert.equal(parseConfig(stringifyJson({ ...base(), ...linux({ sysctl: { [sysctl]: "1" } }) })).issues, []));
+for (const sysctl of [
+  "net.ipv4.ip_forward",
+  "net/ipv4/conf/eth0.1/forwarding",
+  "net.ipv4.conf.eth0/1.forwarding",
+  "kernel.shmmax",
+  "fs.mqueue.msg_max",
+  "kernel.hostname",
+  "user.max_user_namespaces",
+]) {
+  test(`sysctl ${sysctl}`, () =>
+    assert.equal(parseConfig(stringifyJson({ ...base(), ...linux({ sysctl: { [sysctl]: "1" } }) })).issues, []));
 }
 
 test("all issues at once, in the order of the text: of the schema and of the checks", () => {
@@ -304,7 +409,11 @@ test("all issues at once, in the order of the text: of the schema and of the che
 });
 
 test("a document that is no object", () => {
-  for (const source of ["[]", "null", '"x"', "1"]) assert.equal(parseConfig(source).issues.map(({ pointer, line, column }) => [pointer, line, column]), [["", 1, 1]]);
+  for (const source of ["[]", "null", '"x"', "1"])
+    assert.equal(
+      parseConfig(source).issues.map(({ pointer, line, column }) => [pointer, line, column]),
+      [["", 1, 1]],
+    );
 });
 
 test("never fails otherwise, whatever the document", () => {

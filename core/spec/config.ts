@@ -50,11 +50,25 @@ export const ProcessSchema = z.object({
   env: maybe(texts),
   args: maybe(texts),
   commandLine: maybe(text),
-  user: maybe(z.object({ uid: maybe(uint32), gid: maybe(uint32), umask: maybe(uint32), additionalGids: maybe(z.array(uint32)), username: maybe(text) })),
-  rlimits: maybe(
-    z.array(z.object({ type: matching(/^RLIMIT_[A-Z]+$/, 'a name such as "RLIMIT_NOFILE"'), soft: uint64, hard: uint64 })),
+  user: maybe(
+    z.object({
+      uid: maybe(uint32),
+      gid: maybe(uint32),
+      umask: maybe(uint32),
+      additionalGids: maybe(z.array(uint32)),
+      username: maybe(text),
+    }),
   ),
-  capabilities: maybe(z.object({ bounding: maybe(texts), effective: maybe(texts), inheritable: maybe(texts), permitted: maybe(texts), ambient: maybe(texts) })),
+  rlimits: maybe(z.array(z.object({ type: matching(/^RLIMIT_[A-Z]+$/, 'a name such as "RLIMIT_NOFILE"'), soft: uint64, hard: uint64 }))),
+  capabilities: maybe(
+    z.object({
+      bounding: maybe(texts),
+      effective: maybe(texts),
+      inheritable: maybe(texts),
+      permitted: maybe(texts),
+      ambient: maybe(texts),
+    }),
+  ),
   noNewPrivileges: maybe(flag),
   apparmorProfile: maybe(text),
   selinuxLabel: maybe(text),
@@ -137,7 +151,15 @@ export const SECCOMP_ARCHS = [
   "SCMP_ARCH_RISCV64",
 ] as const;
 
-export const SECCOMP_OPERATORS = ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"] as const;
+export const SECCOMP_OPERATORS = [
+  "SCMP_CMP_NE",
+  "SCMP_CMP_LT",
+  "SCMP_CMP_LE",
+  "SCMP_CMP_EQ",
+  "SCMP_CMP_GE",
+  "SCMP_CMP_GT",
+  "SCMP_CMP_MASKED_EQ",
+] as const;
 
 export const SECCOMP_FLAGS = [
   "SECCOMP_FILTER_FLAG_TSYNC",
@@ -247,7 +269,15 @@ const LinuxSchema = z.object({
   memoryPolicy: maybe(
     z.object({
       mode: maybe(
-        z.enum(["MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"]),
+        z.enum([
+          "MPOL_DEFAULT",
+          "MPOL_BIND",
+          "MPOL_INTERLEAVE",
+          "MPOL_WEIGHTED_INTERLEAVE",
+          "MPOL_PREFERRED",
+          "MPOL_PREFERRED_MANY",
+          "MPOL_LOCAL",
+        ]),
       ),
       nodes: maybe(text),
       flags: maybe(z.array(z.enum(["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"]))),

@@ -10,8 +10,11 @@ export type JsonObject = { readonly [key: string]: unknown };
 export const isObject = (value: unknown): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A value that must pass a test. `expected` completes the sentence "expected …"; `hint` tells the remedy. */
-export const expecting = <T>(test: (value: unknown) => boolean, expected: string, hint?: string | ((found: unknown) => string | undefined)) =>
-  z.custom<T>(test, { params: { expected, ...(hint === undefined ? {} : { hint }) } });
+export const expecting = <T>(
+  test: (value: unknown) => boolean,
+  expected: string,
+  hint?: string | ((found: unknown) => string | undefined),
+) => z.custom<T>(test, { params: { expected, ...(hint === undefined ? {} : { hint }) } });
 
 export const matching = (pattern: RegExp, expected: string, hint?: string) =>
   expecting<string>((value) => typeof value === "string" && pattern.test(value), expected, hint);
@@ -23,7 +26,11 @@ const integerHint = (found: unknown): string | undefined => {
 };
 
 const integer = (min: number, max: number) =>
-  expecting<number>((value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max, `an integer from ${min} to ${max}`, integerHint);
+  expecting<number>(
+    (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+    `an integer from ${min} to ${max}`,
+    integerHint,
+  );
 
 // A double beyond 2^53 − 1 (from 1e19, say) is refused: which integer was meant is no longer known.
 const wide = (min: bigint, max: bigint) =>
@@ -40,7 +47,11 @@ export const int32 = integer(-(2 ** 31), 2 ** 31 - 1);
 export const uint32 = integer(0, 2 ** 32 - 1);
 export const uint16 = integer(0, 65535);
 export const count = integer(0, Number.MAX_SAFE_INTEGER);
-export const seconds = expecting<number>((value) => Number.isSafeInteger(value) && Number(value) >= 1, "a number of seconds, 1 or more", "leave it out for no time limit");
+export const seconds = expecting<number>(
+  (value) => Number.isSafeInteger(value) && Number(value) >= 1,
+  "a number of seconds, 1 or more",
+  "leave it out for no time limit",
+);
 export const fileMode = integer(0, 0o777);
 export const int64 = wide(-(2n ** 63n), 2n ** 63n - 1n);
 export const uint64 = wide(0n, 2n ** 64n - 1n);

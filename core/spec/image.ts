@@ -36,7 +36,10 @@ export const MANIFEST_TYPES: readonly string[] = [MEDIA_TYPES.ociManifest, MEDIA
 // RFC 6838, section 4.2.
 const mediaType = matching(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/, "a media type");
 
-const digest = expecting<string>((value) => typeof value === "string" && isDigest(value), 'a digest such as "sha256:" and 64 lower-case hexadecimal digits');
+const digest = expecting<string>(
+  (value) => typeof value === "string" && isDigest(value),
+  'a digest such as "sha256:" and 64 lower-case hexadecimal digits',
+);
 
 export const PlatformSchema = z.object({
   architecture: text,
@@ -58,7 +61,11 @@ export const DescriptorSchema = z.object({
   platform: maybe(PlatformSchema),
 });
 
-const schemaVersion = expecting<2>((value) => value === 2, "the number 2", (found) => (found === 1 ? "schema 1 is obsolete: push the image anew with a current tool" : undefined));
+const schemaVersion = expecting<2>(
+  (value) => value === 2,
+  "the number 2",
+  (found) => (found === 1 ? "schema 1 is obsolete: push the image anew with a current tool" : undefined),
+);
 
 // A document must not be readable as two kinds at once (CVE-2021-41190).
 const otherKind = z.optional(expecting<never>(() => false, "no such member: a document is either an index or a manifest"));
@@ -162,9 +169,15 @@ export type Layout = z.infer<typeof LayoutSchema>;
 type Outcome = { readonly issues: readonly Issue[]; readonly notes: readonly string[] };
 
 /** A document's own media type, if any, is one of its kind (CVE-2021-41190 too). */
-const checkKind = (document: { readonly mediaType?: string | null | undefined }, kind: string, types: readonly string[], report: Report): void => {
+const checkKind = (
+  document: { readonly mediaType?: string | null | undefined },
+  kind: string,
+  types: readonly string[],
+  report: Report,
+): void => {
   const own = document.mediaType;
-  if (own !== undefined && own !== null && !types.includes(own)) report.issue("/mediaType", `expected the media type of ${kind}, found ${JSON.stringify(own)}`);
+  if (own !== undefined && own !== null && !types.includes(own))
+    report.issue("/mediaType", `expected the media type of ${kind}, found ${JSON.stringify(own)}`);
 };
 
 /** An image index or Docker's manifest list. @throws Fault E_JSON */
@@ -175,7 +188,9 @@ export const parseIndex = (source: string): { readonly index: Index | null } & O
 
 /** An image manifest or Docker's schema 2 manifest. @throws Fault E_JSON */
 export const parseManifest = (source: string): { readonly manifest: Manifest | null } & Outcome => {
-  const { value, issues, notes } = parseDocument(source, ManifestSchema, (manifest, report) => checkKind(manifest, "a manifest", MANIFEST_TYPES, report));
+  const { value, issues, notes } = parseDocument(source, ManifestSchema, (manifest, report) =>
+    checkKind(manifest, "a manifest", MANIFEST_TYPES, report),
+  );
   return { manifest: value, issues, notes };
 };
 

@@ -57,7 +57,10 @@ export const suggest = (value: unknown, words: readonly string[]): string | unde
   if (typeof value !== "string" || value.length === 0 || value.length > 64) return undefined;
   const given = value.toLowerCase();
   const ranked = words
-    .map((word) => ({ word, far: word.toLowerCase().startsWith(given) || word.toLowerCase().endsWith(given) ? 1 : distance(given, word.toLowerCase()) }))
+    .map((word) => ({
+      word,
+      far: word.toLowerCase().startsWith(given) || word.toLowerCase().endsWith(given) ? 1 : distance(given, word.toLowerCase()),
+    }))
     .filter(({ far }) => far <= 2)
     .sort((a, b) => a.far - b.far);
   return ranked[0] === undefined ? undefined : `write ${JSON.stringify(ranked[0].word)}`;
@@ -82,12 +85,17 @@ const expectation = (issue: z.core.$ZodIssue): { expected: string; hint?: string
       return { expected: words.length === 1 ? list : `one of ${list}`, hint: suggest(issue.input, words) };
     }
     case "too_small":
-      return { expected: `at least ${issue.minimum} ${issue.origin === "array" ? (issue.minimum === 1 ? "element" : "elements") : ""}`.trim() };
+      return {
+        expected: `at least ${issue.minimum} ${issue.origin === "array" ? (issue.minimum === 1 ? "element" : "elements") : ""}`.trim(),
+      };
     case "custom": {
       const expected: unknown = issue.params?.["expected"];
       const hint: unknown = issue.params?.["hint"];
       const advice: unknown = typeof hint === "function" ? hint(issue.input) : hint;
-      return { expected: typeof expected === "string" ? expected : "something else", hint: typeof advice === "string" ? advice : undefined };
+      return {
+        expected: typeof expected === "string" ? expected : "something else",
+        hint: typeof advice === "string" ? advice : undefined,
+      };
     }
     default:
       return { expected: "something else" };
@@ -125,7 +133,11 @@ const OPTIONS = { reportInput: true, jitless: true } as const;
  * The largest valid part of an invalid document: the members that the schema refused are left out, together with the
  * objects and whole arrays that are not valid without them. So the semantic checks can speak of the rest at once.
  */
-const salvage = <S extends z.ZodMiniType>(schema: S, raw: JsonObject, fallback: JsonObject): { value: z.infer<S>; dropped: ReadonlySet<string> } | null => {
+const salvage = <S extends z.ZodMiniType>(
+  schema: S,
+  raw: JsonObject,
+  fallback: JsonObject,
+): { value: z.infer<S>; dropped: ReadonlySet<string> } | null => {
   const dropped = new Set<string>();
   let rest: unknown = raw;
   for (;;) {
@@ -137,7 +149,13 @@ const salvage = <S extends z.ZodMiniType>(schema: S, raw: JsonObject, fallback: 
       let cut: Path = element === -1 ? path : path.slice(0, element);
       while (!has(before, cut)) cut = cut.slice(0, -1);
       const top = path[0];
-      if (cut.length <= 1 && path.length === 1 && typeof top === "string" && Object.hasOwn(fallback, top) && !dropped.has(pointerOf(path))) {
+      if (
+        cut.length <= 1 &&
+        path.length === 1 &&
+        typeof top === "string" &&
+        Object.hasOwn(fallback, top) &&
+        !dropped.has(pointerOf(path))
+      ) {
         dropped.add(pointerOf(path));
         rest = { ...(isObject(rest) ? rest : {}), [top]: fallback[top] };
       } else if (cut.length === 0) return null;
@@ -150,7 +168,10 @@ const salvage = <S extends z.ZodMiniType>(schema: S, raw: JsonObject, fallback: 
 };
 
 /** The nearest pointer that can stand in the text: a missing member's owner is where it is missing. */
-const place = (found: ReadonlyMap<string, { line: number; column: number }>, pointer: string): { line: number; column: number } | undefined => {
+const place = (
+  found: ReadonlyMap<string, { line: number; column: number }>,
+  pointer: string,
+): { line: number; column: number } | undefined => {
   for (let at = pointer; ; at = at.slice(0, at.lastIndexOf("/"))) {
     const position = found.get(at);
     if (position !== undefined || at === "") return position;
@@ -190,7 +211,12 @@ const findNul = (value: unknown, pointer: string, found: (pointer: string, key: 
  * @param fallback stands in for required top-level members while the checks run on what is left of an invalid document.
  * @throws Fault E_JSON where the text is not JSON.
  */
-export const parseDocument = <S extends z.ZodMiniType>(source: string, schema: S, check?: Check<z.infer<S>>, fallback: JsonObject = {}): Parsed<z.infer<S>> => {
+export const parseDocument = <S extends z.ZodMiniType>(
+  source: string,
+  schema: S,
+  check?: Check<z.infer<S>>,
+  fallback: JsonObject = {},
+): Parsed<z.infer<S>> => {
   const raw = parseJson(source);
   const issues: Issue[] = [];
   const notes: string[] = [];
@@ -200,11 +226,19 @@ export const parseDocument = <S extends z.ZodMiniType>(source: string, schema: S
   // A NUL can only be written as an escape, so that the walk is for the rare text that has one.
   if (source.includes("\\u0000")) {
     findNul(raw, "", (pointer, key) => {
-      issues.push({ pointer, message: `${key ? "the name of this property" : "this string"} holds a NUL byte`, hint: "remove \\u0000: the kernel ends every string there" });
+      issues.push({
+        pointer,
+        message: `${key ? "the name of this property" : "this string"} holds a NUL byte`,
+        hint: "remove \\u0000: the kernel ends every string there",
+      });
     });
   }
 
-  const checked = result.success ? { value: result.data, dropped: new Set<string>() } : isObject(raw) ? salvage(schema, raw, fallback) : null;
+  const checked = result.success
+    ? { value: result.data, dropped: new Set<string>() }
+    : isObject(raw)
+      ? salvage(schema, raw, fallback)
+      : null;
   if (check !== undefined && checked !== null) {
     check(checked.value, {
       issue: (pointer, message, hint) => issues.push({ pointer, message, ...(hint === undefined ? {} : { hint }) }),
