@@ -23,15 +23,17 @@ done
 say() { echo "setup: $*" >&2; }
 die() { say "$1"; shift; for line; do echo "       $line" >&2; done; exit 1; }
 
-# One hash over the names and contents of files; the machine is part of it, for what is built is native code.
-# The bundle does not depend on tests, nor the native helpers on what they were compiled to.
-hash() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-32; }
-rooms() { for room in core cli runtime platform-linux platform-wasi store registry api; do [ -d $room ] && printf '%s ' $room; done; }
-stamp_deps() { cat package.json package-lock.json | sha256sum | cut -c1-32; }
-stamp_native() { hash native -path native/build -prune -o -not -name '*.test.ts'; }
-# shellcheck disable=SC2046 # room names have no spaces
-stamp_bundle() { hash $(rooms) package.json package-lock.json scripts/build.ts -not -name '*.test.ts' -not -name '*.json' -o -name 'package*.json'; }
-stamp_image() { echo "$1 $2 $(if [ -f scripts/embed-image.ts ]; then sha256sum <scripts/embed-image.ts; fi)" | sha256sum | cut -c1-32; }
+# One hash over the names and contents of files, read from stdin as paths that end in NUL. No test is an input of a product.
+hash() { LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-32; }
+stamp_deps() { cat package.json package-lock.json | hash_text; }
+hash_text() { sha256sum | cut -c1-32; }
+stamp_native() { find native -path native/build -prune -o -type f -not -name '*.test.ts' -print0 | hash; }
+stamp_bundle() {
+  set -- package.json package-lock.json scripts/build.ts
+  for room in core cli runtime platform-linux platform-wasi store registry api; do [ ! -d $room ] || set -- "$@" $room; done
+  find "$@" -type d -name test -prune -o -type f -not -name '*.test.ts' -print0 | hash
+}
+stamp_image() { echo "$1 $2 $(if [ -f scripts/embed-image.ts ]; then sha256sum <scripts/embed-image.ts; fi)" | hash_text; }
 
 is() { [ -r "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 deps_current() { is node_modules/.coracle-stamp "$deps" && [ -x node_modules/.bin/node ]; }
