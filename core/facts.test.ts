@@ -25,7 +25,13 @@ for (const name of names) {
 
   test(`${name} is consistent in itself`, () => {
     const facts = parseFacts(read(name), name);
-    const trials = [facts.userns, facts.subids.mapping, ...Object.values(facts.namespaces), ...Object.values(facts.mounts), ...Object.values(facts.devices)];
+    const trials = [
+      facts.userns,
+      facts.subids.mapping,
+      ...Object.values(facts.namespaces),
+      ...Object.values(facts.mounts),
+      ...Object.values(facts.devices),
+    ];
     for (const tried of [...trials, facts.dirs.data.overlay]) {
       if (tried.works) assert.equal(tried, { works: true, errno: null, cause: null });
       else assert.ok(tried.errno !== null || tried.cause !== null, "a failure has an errno, an omission a reason");
@@ -33,7 +39,8 @@ for (const name of names) {
     if (!facts.userns.works) assert.not.ok(Object.values(facts.mounts).some(wasTried), "nothing is mounted without a user namespace");
     if (facts.self.initialUserns) assert.equal(facts.self.uidMap, [{ inside: 0, outside: 0, count: 4294967295 }]);
     const { v2 } = facts.cgroup;
-    if (v2 !== null && v2.delegated !== null) assert.ok(`${v2.mount}${v2.path}`.startsWith(v2.delegated), "what is delegated lies above us");
+    if (v2 !== null && v2.delegated !== null)
+      assert.ok(`${v2.mount}${v2.path}`.startsWith(v2.delegated), "what is delegated lies above us");
     assert.equal(facts.cgroup.mode === "none", v2 === null && facts.cgroup.v1.length === 0);
   });
 }

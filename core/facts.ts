@@ -2,8 +2,9 @@
  * What a host can do: the planner's second input. One prober (`native/facts.c`) gathers it by trying, never by version;
  * this schema validates its answer, and `explain --facts FILE` reads the same shape for another host.
  */
-import { Fault, type Issue } from "#core/fault";
+
 import * as z from "zod/mini";
+import { Fault, type Issue } from "#core/fault";
 
 const int = z.int();
 const IdRangeSchema = z.object({ start: int, count: int });
@@ -26,6 +27,8 @@ export const FactsSchema = z.object({
   version: z.literal(1),
   /** `quick`: read, nothing tried in a child, so every trial below is `not-tried`; `full`: everything tried. */
   depth: z.enum(["quick", "full"]),
+  /** Directory of the native helpers on that host, as the prober sees itself; empty where /proc is hidden. A policy names programs by path. */
+  nativeDir: z._default(z.string(), ""),
   kernel: z.object({ release: z.string(), major: int, minor: int }),
   /** GOARCH's word: amd64, arm64, … */
   arch: z.string(),
@@ -67,9 +70,25 @@ export const FactsSchema = z.object({
     mapping: TriedSchema,
   }),
   /** Namespaces that could be created inside a new user namespace. */
-  namespaces: z.object({ mount: TriedSchema, pid: TriedSchema, network: TriedSchema, ipc: TriedSchema, uts: TriedSchema, cgroup: TriedSchema, time: TriedSchema }),
+  namespaces: z.object({
+    mount: TriedSchema,
+    pid: TriedSchema,
+    network: TriedSchema,
+    ipc: TriedSchema,
+    uts: TriedSchema,
+    cgroup: TriedSchema,
+    time: TriedSchema,
+  }),
   /** File systems, tried inside a new user, mount, pid, network and ipc namespace. `overlay` (with `userxattr`) is tried over a tmpfs: what the kernel can do; `dirs.data.overlay` says what it can do where images live. */
-  mounts: z.object({ proc: TriedSchema, sysfs: TriedSchema, mqueue: TriedSchema, devpts: TriedSchema, tmpfs: TriedSchema, overlay: TriedSchema, fuse: TriedSchema }),
+  mounts: z.object({
+    proc: TriedSchema,
+    sysfs: TriedSchema,
+    mqueue: TriedSchema,
+    devpts: TriedSchema,
+    tmpfs: TriedSchema,
+    overlay: TriedSchema,
+    fuse: TriedSchema,
+  }),
   /** Paths at or under /proc and /sys that something is mounted over (masked or read-only): a container around us. */
   procMasked: z.array(z.string()),
   cgroup: z.object({

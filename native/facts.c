@@ -961,6 +961,18 @@ static void json_kernel(void)
 	json_string("bootId", read_line("/proc/sys/kernel/random/boot_id"));
 }
 
+/* The directory that this program lies in. */
+static const char *native_dir(void)
+{
+	static char path[PATH_SIZE];
+	ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+	path[size < 0 ? 0 : size] = 0;
+	char *slash = strrchr(path, '/');
+	if (slash)
+		*slash = 0;
+	return path;
+}
+
 static bool seccomp_action(unsigned action)
 {
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
@@ -1062,6 +1074,7 @@ int main(int argc, char **argv)
 	json_open(NULL, '{');
 	json_int("version", 1);
 	json_string("depth", quick ? "quick" : "full");
+	json_string("nativeDir", native_dir());
 	json_kernel();
 	json_self(&self);
 	json_tried("userns", trials.userns);
