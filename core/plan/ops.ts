@@ -41,7 +41,7 @@ export const slots = {
 export type SlotName = keyof typeof slots;
 
 /** Meeting points of the two sides. A message is one byte that holds the point's number. */
-export const points = { spawned: 1, mapped: 2, namespaces: 3, hooked: 4, ready: 5, recorded: 6 } as const;
+export const points = { spawned: 1, mapped: 2, namespaces: 3, hooked: 4, ready: 5, recorded: 6, scoped: 7 } as const;
 export type PointName = keyof typeof points;
 
 export const ops = {

@@ -1,0 +1,54 @@
+/**
+ * The later verbs, as plans that `create` stores beside the record: they need no planner, no config and no bundle, which
+ * may have changed or gone by then.
+ */
+import type { CgroupPlan } from "./cgroups.ts";
+import type { Plan, Step, Template } from "./ops.ts";
+import { BY_CORACLE, parent } from "./step.ts";
+
+const statusBit = { stopped: 1, created: 2, running: 4, paused: 8 } as const;
+export type Status = keyof typeof statusBit;
+
+export type VerbContext = {
+  readonly stateDir: string;
+  readonly cgroup: CgroupPlan;
+  /** The state of the specification (runtime.md#state) with holes for pid and status. */
+  readonly state: Template;
+  readonly poststart: readonly Step[];
+  readonly poststop: readonly Step[];
+  /** Snapshots and the like that the container owns: what `delete` takes down with it. */
+  readonly release: readonly Step[];
+};
+
+const plan = (steps: readonly Step[]): Plan => ({ version: 1, steps });
+const by = BY_CORACLE;
+
+const lock = (context: VerbContext): readonly Step[] => [parent("lock_state", { dir: context.stateDir, create: false }, by), parent("load_slots", {}, by)];
+const derive = (context: VerbContext): Step =>
+  parent("status", { pid: "pid", startTime: "startTime", freezer: context.cgroup.freezer?.state ?? "", frozen: context.cgroup.freezer?.frozen ?? "", status: "status" }, by);
+const demand = (...allowed: readonly Status[]): Step => parent("require_status", { status: "status", allowed: allowed.reduce((sum, status) => sum | statusBit[status], 0) }, by);
+
+/** What ends a container for good, in an order that an interruption can stop anywhere: the undo list goes last. */
+const teardown = (context: VerbContext): readonly Step[] => [
+  parent("kill_wait", { pid: "pid", startTime: "startTime" }, by),
+  ...context.cgroup.remove,
+  ...context.release,
+];
+
+export const buildVerbs = (context: VerbContext): Readonly<Record<"start" | "state" | "kill" | "delete" | "delete-force", Plan>> => ({
+  start: plan([...lock(context), derive(context), demand("created"), parent("connect_start", {}, "/process/args"), ...context.poststart]),
+  state: plan([...lock(context), derive(context), parent("print", { content: context.state }, by)]),
+  kill: plan([...lock(context), derive(context), demand("created", "running", "paused"), parent("signal", { pid: "pid", startTime: "startTime", signal: "signal" }, by)]),
+
+  delete: plan([...lock(context), derive(context), demand("stopped"), ...teardown(context), ...context.poststop, parent("remove_state", {}, by)]),
+  "delete-force": plan([...lock(context), ...teardown(context), ...context.poststop, parent("remove_state", {}, by)]),
+});
+
+/** What takes a start back that failed, or was killed, at any step. */
+export const buildUndo = (context: VerbContext): Plan => plan([...teardown(context), parent("remove_state", {}, by)]);
+
+/** After the foreground process has ended: what `delete` does, its lock being held again. */
+export const afterExit = (context: VerbContext): readonly Step[] => [...teardown(context), ...context.poststop, parent("remove_state", {}, by)];
+
+/** For a container whose start was interrupted before it had a record. */
+export const buildRecovery = (stateDir: string): Plan => plan([parent("lock_state", { dir: stateDir, create: false }, by), parent("run_undo", {}, by)]);
