@@ -526,7 +526,7 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
         if (decided.includes(false)) return;
         conditions = conditions.filter((_, i) => decided[i] === undefined);
       }
-      if (conditions.length === 0) call.always ??= rule.action;
+      if (rule.conditions.length === 0) call.always ??= rule.action;
       else call.rules.push({ action: rule.action, conditions });
     };
     const namedHere = new Set<string>();
