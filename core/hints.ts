@@ -239,7 +239,8 @@ const denied = ["EPERM", "EACCES"] as const;
 const clones = ["clone3", "clone", "unshare", "setns"] as const;
 const hasOneId = (facts: Facts): boolean => facts.subids.cause !== null || (wasTried(facts.subids.mapping) && !facts.subids.mapping.works);
 
-const cgroupRemedy = (facts: Facts): string => {
+/** How a cgroup gets delegated on a host of this layout. */
+export const cgroupRemedy = (facts: Facts): string => {
   if (facts.cgroup.mode === "v1" || facts.cgroup.mode === "hybrid") {
     const { uid } = facts.self;
     return `as root: for c in memory pids cpu cpuset freezer; do mkdir -p /sys/fs/cgroup/$c/coracle/${uid}; chown -R ${uid} /sys/fs/cgroup/$c/coracle/${uid}; done (npm run setup:host does it)`;

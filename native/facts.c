@@ -618,7 +618,7 @@ static bool answers(const char *path, bool abstract)
 	return result == 0;
 }
 
-static void json_systemd_user(uid_t uid)
+static void json_systemd_user(uid_t uid, const struct mount *v2)
 {
 	char runtime[PATH_SIZE / 2], path[PATH_SIZE];
 	const char *set = environment("XDG_RUNTIME_DIR");
@@ -655,6 +655,11 @@ static void json_systemd_user(uid_t uid)
 	json_open("systemdUser", '{');
 	json_string("socket", found);
 	json_string("version", "");
+	/* user@.service is delegated (Delegate=): what it has, the scopes that it makes can have. */
+	if (v2) {
+		snprintf(path, sizeof path, "%s/user.slice/user-%u.slice/user@%u.service/cgroup.controllers", v2->point, uid, uid);
+		json_words("controllers", read_line(path), " ");
+	}
 	json_close('}');
 }
 
@@ -684,7 +689,7 @@ static void json_cgroup(const struct mounts *mounts, uid_t uid)
 			json_v1(mounts, controllers, line, uid);
 	}
 	json_close(']');
-	json_systemd_user(uid);
+	json_systemd_user(uid, v2);
 	json_bool("systemdSystem", access("/run/systemd/system", F_OK) == 0); /* sd_booted(3) */
 	json_close('}');
 }

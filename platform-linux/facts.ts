@@ -1,5 +1,6 @@
 /** Facts about this host, gathered by the one prober (`native/facts`). */
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { type Facts, parseFacts } from "#core/facts";
 import { Fault } from "#core/fault";
 import { nativePath } from "#linux/native";
@@ -15,11 +16,11 @@ export type ReadFactsOptions = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
-const parseJson = (text: string): unknown => {
+const parseJson = (text: string, source: string): unknown => {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Fault("E_FACTS", { message: "the prober's answer is not JSON", cause });
+    throw new Fault("E_FACTS", { message: `${source} is not JSON`, cause });
   }
 };
 
@@ -43,5 +44,19 @@ export const readFacts = (options: ReadFactsOptions = {}): Facts => {
     const end = probe.signal === null ? `exited with ${probe.status}` : `was killed by ${probe.signal}`;
     throw new Fault("E_FACTS", { message: `the prober ${end}`, why: probe.stderr.trim() });
   }
-  return parseFacts(parseJson(probe.stdout), "the prober's answer");
+  return parseFacts(parseJson(probe.stdout, "the prober's answer"), "the prober's answer");
+};
+
+/**
+ * Another host's facts, from a file that `coracle doctor --facts-only` or the prober wrote there (`explain --facts FILE`).
+ * @throws Fault E_FACTS where it cannot be read or does not fit; the message names the fields.
+ */
+export const readFactsFile = (path: string): Facts => {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new Fault("E_FACTS", { message: `${path} cannot be read`, cause });
+  }
+  return parseFacts(parseJson(text, path), path);
 };
