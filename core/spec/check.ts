@@ -1,6 +1,6 @@
 /**
  * What config.json's schema cannot say: values that the kernel or the specification refuses, and members that make no
- * sense without each other. First a table of single values, then the rules that look at several.
+ * sense without each other. First the rules for single values, then the rules that look at several.
  */
 
 import { joinPointer } from "#core/json";
@@ -101,75 +101,97 @@ const isInterface = on((name) => /^[^/:\s]{1,15}$/.test(name) && name !== "." &&
 
 const ABSOLUTE = "an absolute path";
 const VARIABLE = "a variable with a name and a value, NAME=value";
-const NUMA_LIST = 'a list of nodes such as "0-1"';
-const CPU_LIST = 'a list of CPUs such as "0-3,7"';
+const INTERFACE = "an interface name of 1 to 15 characters";
 
-/** Where (`*` is any key or index), what must hold, and what to say. */
-const VALUES: readonly (readonly [at: string, test: Test, expected: string, hint?: string])[] = [
-  ["/root/path", isFilled, "the path of the root file system"],
-  ["/process/cwd", isAbsolute, ABSOLUTE],
-  ["/process/args/0", isFilled, "the name of a program"],
-  ["/process/env/*", isVariable, VARIABLE],
-  ["/process/user/umask", between(0, 0o777), "a umask from 0 to 511", "in decimal: 022 is 18"],
-  ["/process/oomScoreAdj", between(-1000, 1000), "a number from -1000 to 1000"],
-  ["/process/consoleSize/*", between(0, 65535), "a number from 0 to 65535"],
-  ["/process/ioPriority/priority", between(0, 7), "a priority from 0 (highest) to 7"],
-  ["/process/scheduler/nice", between(-20, 19), "a number from -20 to 19"],
-  ["/process/execCPUAffinity/*", isListOrEmpty, CPU_LIST],
-  ["/hostname", on((name) => encodeUtf8(name).length <= 64), "at most 64 bytes"],
-  ["/domainname", on((name) => encodeUtf8(name).length <= 64), "at most 64 bytes"],
-  ["/mounts/*/destination", isFilled, "a path in the container"],
-  ["/hooks/*/*/path", isAbsolute, ABSOLUTE, "hooks are not looked up in PATH"],
-  ["/hooks/*/*/env/*", isVariable, VARIABLE],
-  ["/linux/namespaces/*/path", isAbsolute, ABSOLUTE, "leave it out for a new namespace"],
-  ["/linux/devices/*/path", isAbsolute, ABSOLUTE],
-  ["/linux/maskedPaths/*", isAbsolute, ABSOLUTE],
-  ["/linux/readonlyPaths/*", isAbsolute, ABSOLUTE],
-  ["/linux/timeOffsets/*/nanosecs", between(0, 999_999_999), "less than a second: 0 to 999999999"],
-  ["/linux/netDevices/*/name", isInterface, "an interface name of 1 to 15 characters"],
-  ["/linux/intelRdt/closID", on((id) => /^[^/\n]+$/.test(id) && id !== "." && id !== ".."), "the name of one directory"],
-  ["/linux/memoryPolicy/nodes", isListOrEmpty, NUMA_LIST],
-  ["/linux/resources/cpu/cpus", isListOrEmpty, CPU_LIST],
-  ["/linux/resources/cpu/mems", isListOrEmpty, NUMA_LIST],
-  ["/linux/resources/cpu/idle", between(0, 1), "0 or 1"],
-  ["/linux/resources/cpu/period", (value) => value === 0 || between(1000, 1_000_000)(value), "microseconds from 1000 to 1000000"],
-  ["/linux/resources/cpu/quota", (value) => !between(1, 999)(value), "microseconds, 1000 or more, or -1 for no limit"],
-  ["/linux/resources/memory/limit", between(-1, 2 ** 63), "bytes, or -1 for no limit"],
-  ["/linux/resources/memory/reservation", between(-1, 2 ** 63), "bytes, or -1 for no limit"],
-  ["/linux/resources/memory/swap", between(-1, 2 ** 63), "bytes of memory and swap together, or -1 for no limit"],
-  ["/linux/resources/memory/swappiness", between(0, 100), "a number from 0 to 100"],
-  ["/linux/resources/blockIO/weight", (value) => value === 0 || between(10, 1000)(value), "a weight from 10 to 1000"],
-  ["/linux/resources/blockIO/weightDevice/*/weight", (value) => value === 0 || between(10, 1000)(value), "a weight from 10 to 1000"],
-  ["/linux/resources/devices/*/type", on((type) => /^[abc]?$/.test(type)), 'one of "a", "b", "c"'],
-  ["/linux/resources/devices/*/access", on((access) => /^[rwm]*$/.test(access)), 'some of the letters in "rwm"'],
-  ["/linux/resources/network/priorities/*/name", isInterface, "an interface name of 1 to 15 characters"],
-  ["/linux/seccomp/syscalls/*/args/*/index", between(0, 5), "the index of an argument, 0 to 5"],
-  ["/linux/seccomp/listenerPath", isAbsolute, ABSOLUTE],
-];
+/** What must hold of a value, what to say where it does not, and the remedy. */
+type Rule = readonly [test: Test, expected: string, hint?: string];
+/** Rules by member; `*` is any key or index. */
+type Rules = { readonly [key: string]: Rule | Rules };
 
-/** Calls `found` for every value at a pattern. `trail` holds the keys to it. */
-const visit = (value: unknown, keys: readonly string[], trail: string[], found: (value: unknown) => void): void => {
-  const key = keys[trail.length];
-  if (key === undefined) {
-    found(value);
-    return;
-  }
-  if (!isObject(value) && !Array.isArray(value)) return;
-  for (const name of key === "*" ? Object.keys(value) : [key]) {
-    if (!Object.hasOwn(value, name)) continue;
-    trail.push(name);
-    visit(Reflect.get(value, name), keys, trail, found);
-    trail.pop();
-  }
+const absolute: Rule = [isAbsolute, ABSOLUTE];
+const bytes: Rule = [between(-1, 2 ** 63), "bytes, or -1 for no limit"];
+const weight: Rule = [(value) => value === 0 || between(10, 1000)(value), "a weight from 10 to 1000"];
+const domain: Rule = [on((name) => encodeUtf8(name).length <= 64), "at most 64 bytes"];
+const nodes: Rule = [isListOrEmpty, 'a list of nodes such as "0-1"'];
+const cpus: Rule = [isListOrEmpty, 'a list of CPUs such as "0-3,7"'];
+const hook: Rules = { path: [isAbsolute, ABSOLUTE, "hooks are not looked up in PATH"], env: { "*": [isVariable, VARIABLE] } };
+
+const RULES: Rules = {
+  root: { path: [isFilled, "the path of the root file system"] },
+  process: {
+    cwd: absolute,
+    args: { 0: [isFilled, "the name of a program"] },
+    env: { "*": [isVariable, VARIABLE] },
+    user: { umask: [between(0, 0o777), "a umask from 0 to 511", "in decimal: 022 is 18"] },
+    oomScoreAdj: [between(-1000, 1000), "a number from -1000 to 1000"],
+    consoleSize: { "*": [between(0, 65535), "a number from 0 to 65535"] },
+    ioPriority: { priority: [between(0, 7), "a priority from 0 (highest) to 7"] },
+    scheduler: { nice: [between(-20, 19), "a number from -20 to 19"] },
+    execCPUAffinity: { "*": cpus },
+  },
+  hostname: domain,
+  domainname: domain,
+  mounts: { "*": { destination: [isFilled, "a path in the container"] } },
+  hooks: { "*": { "*": hook } },
+  linux: {
+    namespaces: { "*": { path: [isAbsolute, ABSOLUTE, "leave it out for a new namespace"] } },
+    devices: { "*": { path: absolute } },
+    maskedPaths: { "*": absolute },
+    readonlyPaths: { "*": absolute },
+    timeOffsets: { "*": { nanosecs: [between(0, 999_999_999), "less than a second: 0 to 999999999"] } },
+    netDevices: { "*": { name: [isInterface, INTERFACE] } },
+    intelRdt: { closID: [on((id) => /^[^/\n]+$/.test(id) && id !== "." && id !== ".."), "the name of one directory"] },
+    memoryPolicy: { nodes },
+    seccomp: {
+      listenerPath: absolute,
+      syscalls: { "*": { args: { "*": { index: [between(0, 5), "the index of an argument, 0 to 5"] } } } },
+    },
+    resources: {
+      cpu: {
+        cpus,
+        mems: nodes,
+        idle: [between(0, 1), "0 or 1"],
+        period: [(value) => value === 0 || between(1000, 1_000_000)(value), "microseconds from 1000 to 1000000"],
+        quota: [(value) => !between(1, 999)(value), "microseconds, 1000 or more, or -1 for no limit"],
+      },
+      memory: {
+        limit: bytes,
+        reservation: bytes,
+        swap: [between(-1, 2 ** 63), "bytes of memory and swap together, or -1 for no limit"],
+        swappiness: [between(0, 100), "a number from 0 to 100"],
+      },
+      blockIO: { weight, weightDevice: { "*": { weight } } },
+      devices: {
+        "*": {
+          type: [on((type) => /^[abc]?$/.test(type)), 'one of "a", "b", "c"'],
+          access: [on((access) => /^[rwm]*$/.test(access)), 'some of the letters in "rwm"'],
+        },
+      },
+      network: { priorities: { "*": { name: [isInterface, INTERFACE] } } },
+    },
+  },
 };
 
-const checkValues = (config: Config, { issue }: Report): void => {
-  for (const [at, test, expected, hint] of VALUES) {
-    const trail: string[] = [];
-    visit(config, at.slice(1).split("/"), trail, (value) => {
-      if (!test(value)) issue(joinPointer("", ...trail), `expected ${expected}, found ${describe(value)}`, hint);
-    });
-  }
+const isRule = (rule: Rule | Rules): rule is Rule => Array.isArray(rule);
+
+const checkValues = (value: unknown, rules: Rules, { issue }: Report): void => {
+  const trail: string[] = [];
+  const visit = (here: unknown, rule: Rule | Rules): void => {
+    if (here === undefined) return;
+    if (isRule(rule)) {
+      const [test, expected, hint] = rule;
+      if (!test(here)) issue(joinPointer("", ...trail), `expected ${expected}, found ${describe(here)}`, hint);
+    } else if (isObject(here) || Array.isArray(here)) {
+      for (const [key, inner] of Object.entries(rule)) {
+        for (const name of key === "*" ? Object.keys(here) : [key]) {
+          trail.push(name);
+          visit(Object.hasOwn(here, name) ? Reflect.get(here, name) : undefined, inner);
+          trail.pop();
+        }
+      }
+    }
+  };
+  visit(value, rules);
 };
 
 /** ociVersion is semver; the major version tells what is understood, a newer minor one what may be ignored (runc and crun alike). */
@@ -444,7 +466,7 @@ const checkLinux = (config: Config, report: Report): void => {
     }
   }
   for (const name of Object.keys(linux.netDevices ?? {})) {
-    if (!isInterface(name)) issue(joinPointer("/linux/netDevices", name), "expected an interface name of 1 to 15 characters as the key");
+    if (!isInterface(name)) issue(joinPointer("/linux/netDevices", name), `expected ${INTERFACE} as the key`);
   }
   if ((linux.personality?.flags?.length ?? 0) > 0) note("/linux/personality/flags", "are ignored: the specification defines none");
   if (linux.personality !== undefined && linux.personality.domain === undefined && known("/linux/personality/domain"))
@@ -461,7 +483,7 @@ const PLATFORMS = ["solaris", "windows", "vm", "zos", "freebsd"] as const;
  */
 export const checkConfig = (config: Config, report: Report): void => {
   checkVersion(config.ociVersion, report);
-  checkValues(config, report);
+  checkValues(config, RULES, report);
   checkMounts(config, report);
   if (config.process !== undefined) checkProcess(config.process, report);
   else if (report.known("/process")) report.note("", "there is no process: such a container can be created, but not started");

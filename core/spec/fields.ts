@@ -62,3 +62,17 @@ export const texts = z.array(text);
 export const textMap = z.record(z.string(), text);
 /** An object that is kept as it is. */
 export const anyObject = expecting<JsonObject>(isObject, "an object");
+
+/** The same, optional: shared, for a schema object costs more to make than to use. */
+export const optional = {
+  int32: z.optional(int32),
+  int64: z.optional(int64),
+  uint16: z.optional(uint16),
+  uint32: z.optional(uint32),
+  uint64: z.optional(uint64),
+  text: z.optional(text),
+  flag: z.optional(flag),
+  texts: z.optional(texts),
+  textMap: z.optional(textMap),
+  anyObject: z.optional(anyObject),
+} as const;

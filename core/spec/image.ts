@@ -41,25 +41,29 @@ const digest = expecting<string>(
   'a digest such as "sha256:" and 64 lower-case hexadecimal digits',
 );
 
-export const PlatformSchema = z.object({
-  architecture: text,
-  os: text,
-  "os.version": maybe(text),
-  "os.features": maybe(texts),
-  variant: maybe(text),
-});
+export const PlatformSchema = z.lazy(() =>
+  z.object({
+    architecture: text,
+    os: text,
+    "os.version": maybe(text),
+    "os.features": maybe(texts),
+    variant: maybe(text),
+  }),
+);
 
-export const DescriptorSchema = z.object({
-  mediaType,
-  digest,
-  size: count,
-  urls: maybe(texts),
-  annotations: maybe(textMap),
-  /** The content itself, in base64. */
-  data: maybe(text),
-  artifactType: maybe(mediaType),
-  platform: maybe(PlatformSchema),
-});
+export const DescriptorSchema = z.lazy(() =>
+  z.object({
+    mediaType,
+    digest,
+    size: count,
+    urls: maybe(texts),
+    annotations: maybe(textMap),
+    /** The content itself, in base64. */
+    data: maybe(text),
+    artifactType: maybe(mediaType),
+    platform: maybe(PlatformSchema),
+  }),
+);
 
 const schemaVersion = expecting<2>(
   (value) => value === 2,
@@ -71,28 +75,32 @@ const schemaVersion = expecting<2>(
 const otherKind = z.optional(expecting<never>(() => false, "no such member: a document is either an index or a manifest"));
 
 /** An image index, or Docker's manifest list. */
-export const IndexSchema = z.object({
-  schemaVersion,
-  mediaType: maybe(mediaType),
-  artifactType: maybe(mediaType),
-  manifests: z.array(DescriptorSchema),
-  layers: otherKind,
-  config: otherKind,
-  subject: maybe(DescriptorSchema),
-  annotations: maybe(textMap),
-});
+export const IndexSchema = z.lazy(() =>
+  z.object({
+    schemaVersion,
+    mediaType: maybe(mediaType),
+    artifactType: maybe(mediaType),
+    manifests: z.array(DescriptorSchema),
+    layers: otherKind,
+    config: otherKind,
+    subject: maybe(DescriptorSchema),
+    annotations: maybe(textMap),
+  }),
+);
 
 /** An image manifest, or Docker's schema 2 manifest. */
-export const ManifestSchema = z.object({
-  schemaVersion,
-  mediaType: maybe(mediaType),
-  artifactType: maybe(mediaType),
-  config: DescriptorSchema,
-  layers: z.array(DescriptorSchema),
-  manifests: otherKind,
-  subject: maybe(DescriptorSchema),
-  annotations: maybe(textMap),
-});
+export const ManifestSchema = z.lazy(() =>
+  z.object({
+    schemaVersion,
+    mediaType: maybe(mediaType),
+    artifactType: maybe(mediaType),
+    config: DescriptorSchema,
+    layers: z.array(DescriptorSchema),
+    manifests: otherKind,
+    subject: maybe(DescriptorSchema),
+    annotations: maybe(textMap),
+  }),
+);
 
 // RFC 3339, section 5.6; Go's zero time (0001-01-01T00:00:00Z) is common.
 const dateTime = matching(
@@ -103,60 +111,66 @@ const dateTime = matching(
 const emptyObjects = z.record(z.string(), anyObject);
 
 /** What a container of the image runs with by default. */
-export const RunConfigSchema = z.object({
-  User: maybe(text),
-  ExposedPorts: maybe(emptyObjects),
-  Env: maybe(texts),
-  Entrypoint: maybe(texts),
-  Cmd: maybe(texts),
-  Volumes: maybe(emptyObjects),
-  WorkingDir: maybe(text),
-  Labels: maybe(textMap),
-  StopSignal: maybe(text),
-  ArgsEscaped: maybe(flag),
-  // Docker's own, not in the specification.
-  Shell: maybe(texts),
-  OnBuild: maybe(texts),
-  StopTimeout: maybe(int64),
-  /** Durations in nanoseconds. */
-  Healthcheck: maybe(
-    z.object({
-      Test: maybe(texts),
-      Interval: maybe(int64),
-      Timeout: maybe(int64),
-      StartPeriod: maybe(int64),
-      StartInterval: maybe(int64),
-      Retries: maybe(int64),
-    }),
-  ),
-});
-
-export const ImageConfigSchema = z.object({
-  created: maybe(dateTime),
-  author: maybe(text),
-  architecture: text,
-  variant: maybe(text),
-  os: text,
-  "os.version": maybe(text),
-  "os.features": maybe(texts),
-  config: maybe(RunConfigSchema),
-  rootfs: z.object({ type: z.literal("layers"), diff_ids: z.array(digest) }),
-  history: maybe(
-    z.array(
+export const RunConfigSchema = z.lazy(() =>
+  z.object({
+    User: maybe(text),
+    ExposedPorts: maybe(emptyObjects),
+    Env: maybe(texts),
+    Entrypoint: maybe(texts),
+    Cmd: maybe(texts),
+    Volumes: maybe(emptyObjects),
+    WorkingDir: maybe(text),
+    Labels: maybe(textMap),
+    StopSignal: maybe(text),
+    ArgsEscaped: maybe(flag),
+    // Docker's own, not in the specification.
+    Shell: maybe(texts),
+    OnBuild: maybe(texts),
+    StopTimeout: maybe(int64),
+    /** Durations in nanoseconds. */
+    Healthcheck: maybe(
       z.object({
-        created: maybe(dateTime),
-        created_by: maybe(text),
-        author: maybe(text),
-        comment: maybe(text),
-        empty_layer: maybe(flag),
+        Test: maybe(texts),
+        Interval: maybe(int64),
+        Timeout: maybe(int64),
+        StartPeriod: maybe(int64),
+        StartInterval: maybe(int64),
+        Retries: maybe(int64),
       }),
     ),
-  ),
-});
+  }),
+);
 
-export const LayoutSchema = z.object({
-  imageLayoutVersion: expecting<"1.0.0">((value) => value === "1.0.0", 'the version "1.0.0"'),
-});
+export const ImageConfigSchema = z.lazy(() =>
+  z.object({
+    created: maybe(dateTime),
+    author: maybe(text),
+    architecture: text,
+    variant: maybe(text),
+    os: text,
+    "os.version": maybe(text),
+    "os.features": maybe(texts),
+    config: maybe(RunConfigSchema),
+    rootfs: z.object({ type: z.literal("layers"), diff_ids: z.array(digest) }),
+    history: maybe(
+      z.array(
+        z.object({
+          created: maybe(dateTime),
+          created_by: maybe(text),
+          author: maybe(text),
+          comment: maybe(text),
+          empty_layer: maybe(flag),
+        }),
+      ),
+    ),
+  }),
+);
+
+export const LayoutSchema = z.lazy(() =>
+  z.object({
+    imageLayoutVersion: expecting<"1.0.0">((value) => value === "1.0.0", 'the version "1.0.0"'),
+  }),
+);
 
 export type Platform = z.infer<typeof PlatformSchema>;
 export type Descriptor = z.infer<typeof DescriptorSchema>;

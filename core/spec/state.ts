@@ -2,15 +2,17 @@
 import * as z from "zod/mini";
 import { count, text, textMap } from "./fields.ts";
 
-export const StateSchema = z.object({
-  ociVersion: text,
-  id: text,
-  status: z.enum(["creating", "created", "running", "stopped"]),
-  /** In the runtime's pid namespace; required while created or running on Linux. */
-  pid: z.optional(count),
-  /** Absolute path. */
-  bundle: text,
-  annotations: z.optional(textMap),
-});
+export const StateSchema = z.lazy(() =>
+  z.object({
+    ociVersion: text,
+    id: text,
+    status: z.enum(["creating", "created", "running", "stopped"]),
+    /** In the runtime's pid namespace; required while created or running on Linux. */
+    pid: z.optional(count),
+    /** Absolute path. */
+    bundle: text,
+    annotations: z.optional(textMap),
+  }),
+);
 
 export type State = z.infer<typeof StateSchema>;
