@@ -91,7 +91,7 @@ export const runFlags: readonly Flag[] = [
   { name: "device-read-iops", kind: "list", value: "DEVICE:N", group: limits, help: "Most reads per second from a device" },
   { name: "device-write-iops", kind: "list", value: "DEVICE:N", group: limits, help: "Most writes per second to a device" },
   { name: "limits", kind: "text", value: "enforce|best-effort", group: limits, help: "Where limits cannot be enforced: refuse to run (default), or run and say what does not hold" },
-  { name: "cgroup-parent", kind: "text", value: "PATH", group: limits, help: "Parent of the container's cgroup" },
+  { name: "cgroup-parent", kind: "text", unsupported: "", help: "Parent of the container's cgroup" },
 
   { name: "network", aliases: ["net"], kind: "list", value: "MODE", group: namespaces, help: "none, host, or a network" },
   { name: "hostname", short: "h", kind: "text", value: "NAME", group: namespaces, help: "Host name of the container" },

@@ -24,9 +24,9 @@ export type Platform = {
 export type SpecPlatform = {
   readonly os: string;
   readonly architecture: string;
-  readonly variant?: string | undefined;
-  readonly "os.version"?: string | undefined;
-  readonly "os.features"?: readonly string[] | undefined;
+  readonly variant?: string | null | undefined;
+  readonly "os.version"?: string | null | undefined;
+  readonly "os.features"?: readonly string[] | null | undefined;
 };
 
 const knownOs: ReadonlySet<string> = new Set(
@@ -205,16 +205,15 @@ export const platformMatches = (machine: Platform, image: Platform): boolean => 
 
 /** The parts of an index's descriptor that the choice looks at. */
 export type PlatformDescriptor = {
-  readonly mediaType?: string | undefined;
   readonly digest: string;
-  readonly platform?: SpecPlatform | undefined;
-  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  readonly platform?: SpecPlatform | null | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | null | undefined;
 };
 
 /** BuildKit puts provenance and SBOM manifests into an index as `unknown/unknown`, marked by this annotation: they are no images. */
 export const isAttestation = (descriptor: PlatformDescriptor): boolean =>
   descriptor.annotations?.["vnd.docker.reference.type"] === "attestation-manifest" ||
-  (descriptor.platform?.os === "unknown" && descriptor.platform.architecture === "unknown");
+  (descriptor.platform?.os === "unknown" && descriptor.platform?.architecture === "unknown");
 
 /**
  * Chooses the manifest that suits `machine` best; the first wins among equals, then the one that uses more of the
@@ -225,14 +224,14 @@ export const choosePlatform = <D extends PlatformDescriptor>(machine: Platform, 
   let best: { readonly descriptor: D; readonly rank: number; readonly features: number } | null = null;
   const images = descriptors.filter((d) => !isAttestation(d));
   for (const descriptor of images) {
-    const platform = descriptor.platform === undefined ? null : platformFromSpec(descriptor.platform);
+    const platform = descriptor.platform ? platformFromSpec(descriptor.platform) : null;
     const rank = platform === null ? Number.MAX_SAFE_INTEGER : platformRank(machine, platform);
     if (rank === null) continue;
     const features = platform?.osFeatures.length ?? 0;
     if (best === null || rank < best.rank || (rank === best.rank && features > best.features)) best = { descriptor, rank, features };
   }
   if (best !== null) return best.descriptor;
-  const offers = [...new Set(images.map((d) => (d.platform === undefined ? "(no platform)" : formatPlatform(platformFromSpec(d.platform)))))];
+  const offers = [...new Set(images.map((d) => (d.platform ? formatPlatform(platformFromSpec(d.platform)) : "(no platform)")))];
   throw new Fault("E_IMAGE", {
     message: `${what} has no manifest for ${formatPlatform(machine)}`,
     why: offers.length === 0 ? "its index lists no image" : `it offers ${offers.join(", ")}`,
