@@ -53,7 +53,7 @@ const rooms = (): readonly string[] => globSync("*/", { cwd: root, exclude: ["no
 const shells = ["scripts/setup.sh", "scripts/start.sh", "scripts/as-user.sh", "bin/coracle", "bin/coracle-oci"];
 
 const gates: Readonly<Record<string, () => Verdict>> = {
-  biome: () => run("biome", "ci", "--error-on-warnings", "--max-diagnostics=100", "."),
+  biome: () => run("biome", "ci", "--colors=off", "--error-on-warnings", "--max-diagnostics=100", "."),
   "types of core": () => run("tsc", "-p", "core/tsconfig.json"),
   "types of all else": () => run("tsc", "-p", "tsconfig.json"),
   unused: () => run("knip", "--no-config-hints"),
