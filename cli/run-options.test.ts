@@ -6,7 +6,15 @@ import * as z from "zod/mini";
 import { Fault } from "#core/fault";
 import { type Flag, parseFlags } from "#core/flags";
 
-import { bindSources, buildRunOptions, limitedDevices, normalizeCapability, normalizeSignal, type RunOptions, RunOptionsSchema } from "#core/run-options";
+import {
+  bindSources,
+  buildRunOptions,
+  limitedDevices,
+  normalizeCapability,
+  normalizeSignal,
+  type RunOptions,
+  RunOptionsSchema,
+} from "#core/run-options";
 import { runFlags } from "./flags.ts";
 
 const files: Readonly<Record<string, string>> = {
@@ -44,10 +52,20 @@ test("no flags at all", () => {
   assert.ok(z.safeParse(RunOptionsSchema, options).success);
   assert.is(options.image, "img");
   assert.equal([options.args, options.mounts, options.env, options.capAdd], [[], [], [], []]);
-  assert.equal([options.ipc, options.pid, options.uts, options.cgroupns, options.network, options.limitsPolicy, options.pull], ["private", "private", "private", "private", "default", "enforce", "missing"]);
+  assert.equal(
+    [options.ipc, options.pid, options.uts, options.cgroupns, options.network, options.limitsPolicy, options.pull],
+    ["private", "private", "private", "private", "default", "enforce", "missing"],
+  );
   assert.ok(options.sigProxy);
   assert.is(options.limits.memory, null);
-  assert.equal(options.security, { noNewPrivileges: false, seccomp: { kind: "default" }, mask: [], unmask: [], apparmor: null, labels: [] });
+  assert.equal(options.security, {
+    noNewPrivileges: false,
+    seccomp: { kind: "default" },
+    mask: [],
+    unmask: [],
+    apparmor: null,
+    labels: [],
+  });
 });
 
 test("each flag lands in its place", () => {
@@ -70,7 +88,14 @@ test("each flag lands in its place", () => {
     ["--stop-signal SIGRTMIN+3", "stopSignal", "SIGRTMIN+3"],
     ["--stop-signal 9", "stopSignal", "9"],
     ["--stop-timeout 5", "stopTimeout", 5],
-    ["--ulimit nofile=1024:4096 --ulimit core=-1 --ulimit nofile=5", "ulimits", [{ type: "RLIMIT_CORE", soft: 18446744073709551615n, hard: 18446744073709551615n }, { type: "RLIMIT_NOFILE", soft: 5, hard: 5 }]],
+    [
+      "--ulimit nofile=1024:4096 --ulimit core=-1 --ulimit nofile=5",
+      "ulimits",
+      [
+        { type: "RLIMIT_CORE", soft: 18446744073709551615n, hard: 18446744073709551615n },
+        { type: "RLIMIT_NOFILE", soft: 5, hard: 5 },
+      ],
+    ],
     ["--ulimit nofile=10:-1", "ulimits", [{ type: "RLIMIT_NOFILE", soft: 10, hard: 18446744073709551615n }]],
     ["--oom-score-adj -500", "oomScoreAdj", -500],
     ["--oom-score-adj 0", "oomScoreAdj", 0],
@@ -125,7 +150,12 @@ test("each flag lands in its place", () => {
   ];
   for (const [argv, path, expected] of table) {
     const options = run(...argv.trim().split(" "));
-    const found = path.split(".").reduce<unknown>((value, key) => (typeof value === "object" && value !== null ? Object.entries(value).find(([k]) => k === key)?.[1] : undefined), options);
+    const found = path
+      .split(".")
+      .reduce<unknown>(
+        (value, key) => (typeof value === "object" && value !== null ? Object.entries(value).find(([k]) => k === key)?.[1] : undefined),
+        options,
+      );
     assert.equal(found, expected, argv);
     assert.ok(z.safeParse(RunOptionsSchema, options).success, argv);
   }
@@ -221,7 +251,18 @@ test("what stands behind the image is the command's", () => {
 });
 
 test("what the host must have", () => {
-  const options = run("-v", "./a:/a", "--mount", "type=bind,src=/b,dst=/b", "--device", "/dev/fuse", "--device-read-bps", "/dev/sda:1m", "--blkio-weight-device", "/dev/sda:10");
+  const options = run(
+    "-v",
+    "./a:/a",
+    "--mount",
+    "type=bind,src=/b,dst=/b",
+    "--device",
+    "/dev/fuse",
+    "--device-read-bps",
+    "/dev/sda:1m",
+    "--blkio-weight-device",
+    "/dev/sda:10",
+  );
   assert.equal(bindSources(options), [
     { path: "/work/a", create: true },
     { path: "/b", create: false },
@@ -233,20 +274,72 @@ test("what the host must have", () => {
 test("names", () => {
   assert.is(normalizeCapability(" cap_chown ", "--cap-add"), "CAP_CHOWN");
   assert.is(normalizeSignal("SIGKILL", "--stop-signal"), "SIGKILL");
-  assert.throws(() => normalizeSignal("SIGTREM", "--s"), (e: unknown) => e instanceof Fault && e.hint === "did you mean SIGTERM?");
-  assert.throws(() => normalizeCapability("NET_ADMNI", "--c"), (e: unknown) => e instanceof Fault && e.hint === "did you mean CAP_NET_ADMIN?");
+  assert.throws(
+    () => normalizeSignal("SIGTREM", "--s"),
+    (e: unknown) => e instanceof Fault && e.hint === "did you mean SIGTERM?",
+  );
+  assert.throws(
+    () => normalizeCapability("NET_ADMNI", "--c"),
+    (e: unknown) => e instanceof Fault && e.hint === "did you mean CAP_NET_ADMIN?",
+  );
 });
 
 test("the table: no name twice, no flag unread", () => {
-  const names = runFlags.flatMap((f: Flag) => [`--${f.name}`, ...(f.aliases ?? []).map((a) => `--${a}`), ...(f.short === undefined ? [] : [`-${f.short}`])]);
+  const names = runFlags.flatMap((f: Flag) => [
+    `--${f.name}`,
+    ...(f.aliases ?? []).map((a) => `--${a}`),
+    ...(f.short === undefined ? [] : [`-${f.short}`]),
+  ]);
   assert.is(new Set(names).size, names.length);
   for (const flag of runFlags) assert.not.match(flag.help, /\.$/, flag.name);
   // A supported flag must change the options; what is for the command line's own use is named here.
   const sample: Readonly<Record<string, string>> = {
-    ...{ pull: "never", limits: "best-effort", snapshotter: "copy", memory: "64m", "memory-reservation": "64m", "shm-size": "1m", cpus: "2", ipc: "host", pid: "host", uts: "host", cgroupns: "host" },
-    ...{ env: "A=1", "env-file": "vars.env", label: "a=b", "label-file": "labels", annotation: "a=b", ulimit: "core=1", volume: "/a:/b", mount: "type=tmpfs,dst=/t", tmpfs: "/t", device: "/dev/fuse" },
-    ...{ "security-opt": "no-new-privileges", "cap-add": "ALL", "cap-drop": "ALL", "stop-signal": "KILL", workdir: "/x", sysctl: "net.a=1", "blkio-weight-device": "/dev/a:10", "cpu-period": "5000", "cpu-quota": "5000" },
-    ...{ "device-read-bps": "/dev/a:1", "device-write-bps": "/dev/a:1", "device-read-iops": "/dev/a:1", "device-write-iops": "/dev/a:1", "blkio-weight": "10", "sig-proxy": "false", "cpuset-cpus": "1", "cpuset-mems": "1" },
+    ...{
+      pull: "never",
+      limits: "best-effort",
+      snapshotter: "copy",
+      memory: "64m",
+      "memory-reservation": "64m",
+      "shm-size": "1m",
+      cpus: "2",
+      ipc: "host",
+      pid: "host",
+      uts: "host",
+      cgroupns: "host",
+    },
+    ...{
+      env: "A=1",
+      "env-file": "vars.env",
+      label: "a=b",
+      "label-file": "labels",
+      annotation: "a=b",
+      ulimit: "core=1",
+      volume: "/a:/b",
+      mount: "type=tmpfs,dst=/t",
+      tmpfs: "/t",
+      device: "/dev/fuse",
+    },
+    ...{
+      "security-opt": "no-new-privileges",
+      "cap-add": "ALL",
+      "cap-drop": "ALL",
+      "stop-signal": "KILL",
+      workdir: "/x",
+      sysctl: "net.a=1",
+      "blkio-weight-device": "/dev/a:10",
+      "cpu-period": "5000",
+      "cpu-quota": "5000",
+    },
+    ...{
+      "device-read-bps": "/dev/a:1",
+      "device-write-bps": "/dev/a:1",
+      "device-read-iops": "/dev/a:1",
+      "device-write-iops": "/dev/a:1",
+      "blkio-weight": "10",
+      "sig-proxy": "false",
+      "cpuset-cpus": "1",
+      "cpuset-mems": "1",
+    },
   };
   const plain = run();
   for (const flag of runFlags) {
@@ -258,7 +351,10 @@ test("the table: no name twice, no flag unread", () => {
 });
 
 test("property: any values are read or refused with a Fault, and what is read fits the schema", () => {
-  const value = fc.oneof(fc.constantFrom("1", "-1", "64m", "/a:/b", "a=b", "host", "", "/", ":", "type=bind,src=/a,dst=/b", "0-1"), fc.string({ maxLength: 12 }));
+  const value = fc.oneof(
+    fc.constantFrom("1", "-1", "64m", "/a:/b", "a=b", "host", "", "/", ":", "type=bind,src=/a,dst=/b", "0-1"),
+    fc.string({ maxLength: 12 }),
+  );
   const supported = runFlags.filter((f) => f.unsupported === undefined).map((f) => f.name);
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.constantFrom(...supported), value), { maxLength: 4 }), (flags) => {

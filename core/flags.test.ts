@@ -109,7 +109,11 @@ test("runc's shape: flags around a verb, behind arguments, with one dash", () =>
     { name: "force", short: "f", kind: "switch", help: "Force" },
   ];
   const options = { command: "coracle-oci", singleDash: true };
-  const first = parseFlags(global, ["--root", "/r", "-debug", "create", "id1", "-b", "/x", "--pid-file=/p", "-bundle=/y", "--force"], options);
+  const first = parseFlags(
+    global,
+    ["--root", "/r", "-debug", "create", "id1", "-b", "/x", "--pid-file=/p", "-bundle=/y", "--force"],
+    options,
+  );
   assert.equal(Object.fromEntries(first.values), { root: ["/r"], debug: ["true"] });
   const [verb, ...argv] = first.rest;
   assert.is(verb, "create");
@@ -154,7 +158,10 @@ test("property: what is written in any style is read back", () => {
       const parsed = parseFlags(table, [...pieces.flatMap((p) => p.argv), "--", ...rest], { command });
       assert.equal(parsed.rest, rest);
       for (const name of ["memory", "volume", "tty"]) {
-        assert.equal(flagList(parsed.values, name), pieces.filter((p) => p.flag[0] === name).map((p) => p.flag[1] ?? ""));
+        assert.equal(
+          flagList(parsed.values, name),
+          pieces.filter((p) => p.flag[0] === name).map((p) => p.flag[1] ?? ""),
+        );
       }
     }),
   );

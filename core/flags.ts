@@ -122,7 +122,10 @@ export const parseFlags = (table: readonly Flag[], argv: readonly string[], opti
 
   const set = (flag: Flag, shown: string, value: string): void => {
     if (flag.unsupported !== undefined) {
-      throw new Fault("E_UNSUPPORTED", { message: `${shown} is not supported${flag.unsupported === "" ? " yet" : `: ${flag.unsupported}`}`, hint: "leave it out" });
+      throw new Fault("E_UNSUPPORTED", {
+        message: `${shown} is not supported${flag.unsupported === "" ? " yet" : `: ${flag.unsupported}`}`,
+        hint: "leave it out",
+      });
     }
     const checked = checkValue(flag, shown, value, options);
     const list = values.get(flag.name);
@@ -134,7 +137,8 @@ export const parseFlags = (table: readonly Flag[], argv: readonly string[], opti
   const next = (flag: Flag, shown: string): string => {
     const value = argv[at];
     // A flag that is refused anyway needs no value to be refused.
-    if (value === undefined && flag.unsupported === undefined) throw usage(options, `${shown} needs a value`, `write ${shown} ${flag.value ?? "VALUE"}`);
+    if (value === undefined && flag.unsupported === undefined)
+      throw usage(options, `${shown} needs a value`, `write ${shown} ${flag.value ?? "VALUE"}`);
     at++;
     return value ?? "";
   };
@@ -142,7 +146,10 @@ export const parseFlags = (table: readonly Flag[], argv: readonly string[], opti
   const long = (shown: string, key: string, value: string | undefined): void => {
     const flag = index.get(key);
     if (flag === undefined) {
-      const near = didYouMean(key.slice(2), [...index.keys()].filter((name) => name.startsWith("--")).map((name) => name.slice(2)));
+      const near = didYouMean(
+        key.slice(2),
+        [...index.keys()].filter((name) => name.startsWith("--")).map((name) => name.slice(2)),
+      );
       throw usage(options, `unknown flag: ${shown}`, near === null ? undefined : `did you mean --${near}?`);
     }
     set(flag, shown, value ?? (flag.kind === "switch" ? "true" : next(flag, shown)));
@@ -158,9 +165,13 @@ export const parseFlags = (table: readonly Flag[], argv: readonly string[], opti
         throw usage(options, `unknown flag: ${shown}${argument.length > 2 ? ` in ${argument}` : ""}`, meant);
       }
       const tail = argument.slice(i + 1);
-      if (tail.startsWith("=")) return set(flag, shown, tail.slice(1));
-      if (flag.kind !== "switch") return set(flag, shown, tail === "" ? next(flag, shown) : tail);
-      set(flag, shown, "true");
+      if (flag.kind === "switch" && !tail.startsWith("=")) {
+        set(flag, shown, "true");
+        continue;
+      }
+      // The rest of the word is the value.
+      set(flag, shown, tail === "" ? next(flag, shown) : tail.replace(/^=/, ""));
+      break;
     }
   };
 
@@ -214,12 +225,19 @@ export const formatHelp = (table: readonly Flag[]): string => {
   const left = (flag: Flag): string => `  ${flag.short === undefined ? "   " : `-${flag.short},`} --${flag.name}${placeholder(flag)}`;
   const width = Math.max(0, ...groupsOf(table).flatMap(([, flags]) => flags.map((f) => left(f).length)));
   return groupsOf(table)
-    .map(([group, flags]) => `${group}:\n${flags.map((f) => `${left(f).padEnd(width)}  ${f.help}${f.kind === "list" ? " (repeatable)" : ""}`).join("\n")}\n`)
+    .map(
+      ([group, flags]) =>
+        `${group}:\n${flags.map((f) => `${left(f).padEnd(width)}  ${f.help}${f.kind === "list" ? " (repeatable)" : ""}`).join("\n")}\n`,
+    )
     .join("\n");
 };
 
 /** Text for roff: hyphens that are typed, backslashes, and a line that begins with a control character. */
-const roff = (text: string): string => text.replace(/\\/g, "\\e").replace(/-/g, "\\-").replace(/^([.'])/gm, "\\&$1");
+const roff = (text: string): string =>
+  text
+    .replace(/\\/g, "\\e")
+    .replace(/-/g, "\\-")
+    .replace(/^([.'])/gm, "\\&$1");
 
 /** The OPTIONS of a man page (man(7) macros): the supported flags, how they differ from docker's, and the list of those that are refused. */
 export const formatMan = (table: readonly Flag[]): string => {
@@ -231,5 +249,7 @@ export const formatMan = (table: readonly Flag[]): string => {
   };
   const supported = groupsOf(table).map(([group, flags]) => `.SS ${roff(group)}\n${flags.map(entry).join("")}`);
   const refused = table.filter((f) => f.unsupported !== undefined).map((f) => `\\fB${roff(`--${f.name}`)}\\fR`);
-  return supported.join("") + (refused.length === 0 ? "" : `.SS Not supported yet\nThese are refused, never ignored: ${refused.join(", ")}.\n`);
+  return (
+    supported.join("") + (refused.length === 0 ? "" : `.SS Not supported yet\nThese are refused, never ignored: ${refused.join(", ")}.\n`)
+  );
 };

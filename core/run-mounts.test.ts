@@ -87,7 +87,11 @@ test("--mount", () => {
     "type=bind,src=/a,dst=/b,readonly,bind-recursive=readonly,bind-propagation=rprivate": bind("/a", "/b", { ...plain, readOnly: true }),
     "type=bind,src=/a,dst=/b,bind-create-src": bind("/a", "/b"),
     "type=tmpfs,dst=/b": { type: "tmpfs", destination: "/b", options: ["noexec", "nosuid", "nodev", "rprivate"] },
-    "type=tmpfs,dst=/b,ro,tmpfs-size=64m,tmpfs-mode=1770": { type: "tmpfs", destination: "/b", options: ["noexec", "nosuid", "nodev", "rprivate", "ro", "mode=1770", "size=67108864"] },
+    "type=tmpfs,dst=/b,ro,tmpfs-size=64m,tmpfs-mode=1770": {
+      type: "tmpfs",
+      destination: "/b",
+      options: ["noexec", "nosuid", "nodev", "rprivate", "ro", "mode=1770", "size=67108864"],
+    },
   };
   for (const [text, mount] of Object.entries(table)) assert.equal(parseMount(text, cwd), mount, text);
   const refused: readonly (readonly [string, string, RegExp])[] = [

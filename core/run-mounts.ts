@@ -35,7 +35,8 @@ export type UserMount = z.infer<typeof UserMountSchema>;
 
 const usage = (flag: string, text: string, what: string, hint?: string): Fault =>
   new Fault("E_USAGE", { message: `${flag} ${text}: ${what}`, ...(hint === undefined ? {} : { hint }) });
-const unsupported = (flag: string, text: string, what: string, hint: string): Fault => new Fault("E_UNSUPPORTED", { message: `${flag} ${text}: ${what}`, hint });
+const unsupported = (flag: string, text: string, what: string, hint: string): Fault =>
+  new Fault("E_UNSUPPORTED", { message: `${flag} ${text}: ${what}`, hint });
 
 /** Go's path.Clean: no `.`, `..`, `//`. `..` at the root stays at the root. */
 export const cleanPath = (path: string): string => {
@@ -67,9 +68,15 @@ const hostPath = (flag: string, text: string, path: string, cwd: string): string
 const propagationOf = (flag: string, text: string, word: string): (typeof PROPAGATIONS)[number] => {
   const known = PROPAGATIONS.find((p) => p === word);
   if (known !== undefined) return known;
-  if (word !== "shared" && word !== "rshared") throw usage(flag, text, `"${word}" is not a propagation`, `known: ${PROPAGATIONS.join(", ")}`);
+  if (word !== "shared" && word !== "rshared")
+    throw usage(flag, text, `"${word}" is not a propagation`, `known: ${PROPAGATIONS.join(", ")}`);
   // mount_namespaces(7): a mount namespace that is owned by another user namespace is less privileged, and shared mounts become slaves in it.
-  throw unsupported(flag, text, `${word} cannot hold: the kernel lets no mount leave a user namespace`, "use rslave, so that the host's mounts reach the container");
+  throw unsupported(
+    flag,
+    text,
+    `${word} cannot hold: the kernel lets no mount leave a user namespace`,
+    "use rslave, so that the host's mounts reach the container",
+  );
 };
 
 const consistencies: readonly string[] = ["consistent", "cached", "delegated", "default"];
@@ -80,7 +87,8 @@ const consistencies: readonly string[] = ["consistent", "cached", "delegated", "
  */
 export const parseVolume = (text: string, cwd: string): UserMount => {
   const flag = "--volume";
-  const volumes = (): Fault => unsupported(flag, text, "volumes are not supported yet", `bind a directory: ${flag} /path/on/host:/path/in/container, or use --tmpfs`);
+  const volumes = (): Fault =>
+    unsupported(flag, text, "volumes are not supported yet", `bind a directory: ${flag} /path/on/host:/path/in/container, or use --tmpfs`);
   const [source = "", target, mode = "", ...more] = text.split(":");
   if (more.length > 0 || source === "" || target === "") throw usage(flag, text, "it is not SOURCE:TARGET[:OPTIONS]");
   if (target === undefined) {
@@ -100,7 +108,8 @@ export const parseVolume = (text: string, cwd: string): UserMount => {
             : [...PROPAGATIONS, "shared", "rshared"].includes(option)
               ? "propagation"
               : null;
-    if (group === null) throw usage(flag, text, `"${option}" is not an option of a bind`, `known: ro, rw, ${PROPAGATIONS.join(", ")}, z, Z`);
+    if (group === null)
+      throw usage(flag, text, `"${option}" is not an option of a bind`, `known: ro, rw, ${PROPAGATIONS.join(", ")}, z, Z`);
     const before = groups.get(group);
     if (before !== undefined) throw usage(flag, text, `"${before}" and "${option}" exclude each other`, "give one of them");
     groups.set(group, option);
@@ -122,9 +131,35 @@ export const parseVolume = (text: string, cwd: string): UserMount => {
 
 /** Options of tmpfs that are a word, by what they decide: the last one wins (moby/sys/mount's MergeTmpfsOptions). */
 const tmpfsWords: Readonly<Record<string, string>> = {
-  ...{ ro: "ro", rw: "ro", suid: "suid", nosuid: "suid", dev: "dev", nodev: "dev", exec: "exec", noexec: "exec", sync: "sync", async: "sync" },
-  ...{ dirsync: "dirsync", atime: "atime", noatime: "atime", diratime: "diratime", nodiratime: "diratime", relatime: "relatime", norelatime: "relatime" },
-  ...{ strictatime: "strictatime", nostrictatime: "strictatime", private: "propagation", rprivate: "propagation", slave: "propagation", rslave: "propagation" },
+  ...{
+    ro: "ro",
+    rw: "ro",
+    suid: "suid",
+    nosuid: "suid",
+    dev: "dev",
+    nodev: "dev",
+    exec: "exec",
+    noexec: "exec",
+    sync: "sync",
+    async: "sync",
+  },
+  ...{
+    dirsync: "dirsync",
+    atime: "atime",
+    noatime: "atime",
+    diratime: "diratime",
+    nodiratime: "diratime",
+    relatime: "relatime",
+    norelatime: "relatime",
+  },
+  ...{
+    strictatime: "strictatime",
+    nostrictatime: "strictatime",
+    private: "propagation",
+    rprivate: "propagation",
+    slave: "propagation",
+    rslave: "propagation",
+  },
 };
 const tmpfsKeys: readonly string[] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
@@ -135,7 +170,12 @@ const mergeTmpfs = (flag: string, text: string, asked: readonly string[]): strin
     const equals = option.indexOf("=");
     const key = equals < 0 ? tmpfsWords[option] : option.slice(0, equals);
     if (key === undefined || (equals >= 0 && !tmpfsKeys.includes(key))) {
-      throw usage(flag, text, `"${option}" is not an option of tmpfs`, `known: ${tmpfsKeys.map((k) => `${k}=`).join(", ")}, ro, rw, exec, noexec, suid, dev, …`);
+      throw usage(
+        flag,
+        text,
+        `"${option}" is not an option of tmpfs`,
+        `known: ${tmpfsKeys.map((k) => `${k}=`).join(", ")}, ro, rw, exec, noexec, suid, dev, …`,
+      );
     }
     merged.delete(key); // the place in the list, too, is that of the last one
     merged.set(key, option);
@@ -183,7 +223,8 @@ export const parseMount = (text: string, cwd: string): UserMount => {
     if (value !== null && value.trim() !== value) throw usage(flag, text, `the value of ${key} begins or ends with a blank`);
     if (value === "") throw usage(flag, text, `the value of ${key} is empty`);
     const name = mountKeys[key] ?? key;
-    if (value === null && !["readonly", "bind-create-src", "bind-nonrecursive", "volume-nocopy"].includes(name)) throw usage(flag, text, `"${field}" is not key=value`);
+    if (value === null && !["readonly", "bind-create-src", "bind-nonrecursive", "volume-nocopy"].includes(name))
+      throw usage(flag, text, `"${field}" is not key=value`);
     given.set(name, value ?? "true");
   }
   const type = (given.get("type") ?? "volume").toLowerCase();
@@ -191,7 +232,13 @@ export const parseMount = (text: string, cwd: string): UserMount => {
     throw unsupported(flag, text, `the mount type "${type}" is not supported yet`, "use type=bind or type=tmpfs");
   }
   if (type !== "bind" && type !== "tmpfs") throw usage(flag, text, `the mount type "${type}" is unknown`, "use type=bind or type=tmpfs");
-  const known = ["type", "target", "readonly", "consistency", ...(type === "bind" ? ["source", "bind-propagation", "bind-recursive", "bind-create-src"] : ["tmpfs-size", "tmpfs-mode"])];
+  const known = [
+    "type",
+    "target",
+    "readonly",
+    "consistency",
+    ...(type === "bind" ? ["source", "bind-propagation", "bind-recursive", "bind-create-src"] : ["tmpfs-size", "tmpfs-mode"]),
+  ];
   for (const key of given.keys()) {
     if (key === "bind-nonrecursive") throw usage(flag, text, "bind-nonrecursive is gone from docker", "use bind-recursive=disabled");
     if (!known.includes(key)) throw usage(flag, text, `"${key}" is not an option of a ${type} mount`, `known: ${known.join(", ")}`);
@@ -208,8 +255,13 @@ export const parseMount = (text: string, cwd: string): UserMount => {
   if (type === "tmpfs") {
     const size = given.get("tmpfs-size");
     const mode = given.get("tmpfs-mode");
-    if (mode !== undefined && !/^[0-7]{1,5}$/.test(mode)) throw usage(flag, text, `tmpfs-mode: "${mode}" is not an octal mode`, "write tmpfs-mode=1777");
-    const options = [...(readOnly ? ["ro"] : []), ...(mode === undefined ? [] : [`mode=${mode}`]), ...(size === undefined ? [] : [`size=${parseBytes(size, "--mount tmpfs-size")}`])];
+    if (mode !== undefined && !/^[0-7]{1,5}$/.test(mode))
+      throw usage(flag, text, `tmpfs-mode: "${mode}" is not an octal mode`, "write tmpfs-mode=1777");
+    const options = [
+      ...(readOnly ? ["ro"] : []),
+      ...(mode === undefined ? [] : [`mode=${mode}`]),
+      ...(size === undefined ? [] : [`size=${parseBytes(size, "--mount tmpfs-size")}`]),
+    ];
     return { type, destination, options: mergeTmpfs(flag, text, options) };
   }
   const source = given.get("source");
@@ -221,9 +273,19 @@ export const parseMount = (text: string, cwd: string): UserMount => {
     throw usage(flag, text, `bind-recursive: "${recursive}" is unknown`, "known: enabled, disabled, writable, readonly");
   }
   const propagation = propagationOf(flag, text, (given.get("bind-propagation") ?? "rprivate").toLowerCase());
-  if ((recursive === "writable" || recursive === "readonly") && !readOnly) throw usage(flag, text, `bind-recursive=${recursive} needs readonly`, "add readonly");
+  if ((recursive === "writable" || recursive === "readonly") && !readOnly)
+    throw usage(flag, text, `bind-recursive=${recursive} needs readonly`, "add readonly");
   if (recursive === "readonly" && given.get("bind-propagation") !== "rprivate") {
     throw usage(flag, text, "bind-recursive=readonly needs bind-propagation=rprivate", "add bind-propagation=rprivate");
   }
-  return { type, source: hostPath(flag, text, source, cwd), destination, readOnly, submounts: submounts[recursive], propagation, createSource: on("bind-create-src"), relabel: false };
+  return {
+    type,
+    source: hostPath(flag, text, source, cwd),
+    destination,
+    readOnly,
+    submounts: submounts[recursive],
+    propagation,
+    createSource: on("bind-create-src"),
+    relabel: false,
+  };
 };

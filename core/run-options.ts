@@ -54,7 +54,11 @@ export const LimitsSchema = z.object({
 export const SecurityOptionsSchema = z.object({
   noNewPrivileges: z.boolean(),
   /** `profile` carries the text of docker's or the OCI's JSON. */
-  seccomp: z.discriminatedUnion("kind", [z.object({ kind: z.literal("default") }), z.object({ kind: z.literal("unconfined") }), z.object({ kind: z.literal("profile"), path: text, text })]),
+  seccomp: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("default") }),
+    z.object({ kind: z.literal("unconfined") }),
+    z.object({ kind: z.literal("profile"), path: text, text }),
+  ]),
   mask: texts,
   /** Paths, with `/*` at the end for what lies below; `ALL` for every masked and read-only path. */
   unmask: texts,
@@ -176,7 +180,8 @@ const fileLines = (flag: string, path: string, source: string): readonly string[
     .map((line) => line.replace(/\r$/, "").replace(/^[ \t]+/, ""))
     .filter((line) => line !== "" && !line.startsWith("#"))
     .map((line) => {
-      if (/[ \t]/.test(line.split("=", 1)[0] ?? "")) throw usage(`${flag} ${path}: the name in "${line}" contains a blank`, "write NAME=VALUE without blanks around the name");
+      if (/[ \t]/.test(line.split("=", 1)[0] ?? ""))
+        throw usage(`${flag} ${path}: the name in "${line}" contains a blank`, "write NAME=VALUE without blanks around the name");
       return checkVariable(`${flag} ${path}`, line);
     });
 
@@ -227,7 +232,9 @@ const readAnnotations = (values: FlagValues): Record<string, string> =>
 
 /** signal(7)'s names, in the order of their numbers on x86, arm and most others. */
 const SIGNALS =
-  "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS IOT POLL CLD".split(" ");
+  "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS IOT POLL CLD".split(
+    " ",
+  );
 
 /** `TERM`, `sigterm`, `15`, `RTMIN+3` → `SIGTERM`, `15`, `SIGRTMIN+3`. @throws Fault E_USAGE. */
 export const normalizeSignal = (given: string, flag: string): string => {
@@ -235,7 +242,10 @@ export const normalizeSignal = (given: string, flag: string): string => {
   if (/^[0-9]+$/.test(name) && Number(name) >= 1 && Number(name) <= 64) return String(Number(name));
   if (SIGNALS.includes(name) || /^RTMIN(\+([0-9]|[12][0-9]|30))?$|^RTMAX(-([0-9]|1[0-4]))?$/.test(name)) return `SIG${name}`;
   const near = didYouMean(name, SIGNALS);
-  throw usage(`${flag}: "${given}" is not a signal`, near === null ? "write a name such as SIGTERM, or a number from 1 to 64" : `did you mean SIG${near}?`);
+  throw usage(
+    `${flag}: "${given}" is not a signal`,
+    near === null ? "write a name such as SIGTERM, or a number from 1 to 64" : `did you mean SIG${near}?`,
+  );
 };
 
 const UNLIMITED = exact(2n ** 64n - 1n);
@@ -243,12 +253,14 @@ const UNLIMITED = exact(2n ** 64n - 1n);
 const readUlimit = (given: string): RunOptions["ulimits"][number] => {
   const [name = "", range] = keyValue(given);
   const type = RLIMITS.find((known) => known === `RLIMIT_${name.toUpperCase()}`);
-  if (type === undefined) throw usage(`--ulimit: "${name}" is not a limit`, `known: ${RLIMITS.map((r) => r.slice(7).toLowerCase()).join(", ")}`);
+  if (type === undefined)
+    throw usage(`--ulimit: "${name}" is not a limit`, `known: ${RLIMITS.map((r) => r.slice(7).toLowerCase()).join(", ")}`);
   const [low = "", high, ...more] = range.split(":");
   if (more.length > 0 || range === "") throw usage(`--ulimit ${given}: it is not NAME=SOFT[:HARD]`, "write --ulimit nofile=1024:4096");
   const value = (part: string): bigint => BigInt(parseInteger(part, `--ulimit ${name}`, -1));
   const [soft, hard] = [value(low), value(high ?? low)];
-  if (hard !== -1n && (soft === -1n || soft > hard)) throw usage(`--ulimit ${given}: the soft limit is above the hard limit`, "give the hard limit behind the colon");
+  if (hard !== -1n && (soft === -1n || soft > hard))
+    throw usage(`--ulimit ${given}: the soft limit is above the hard limit`, "give the hard limit behind the colon");
   const write = (n: bigint) => (n === -1n ? UNLIMITED : exact(n));
   return { type, soft: write(soft), hard: write(hard) };
 };
@@ -267,12 +279,23 @@ export const normalizeCapability = (given: string, flag: string): string => {
 
 const pathList = (option: string, value: string): string[] =>
   value.split(":").map((path) => {
-    if (!path.startsWith("/")) throw usage(`--security-opt ${option}: "${path}" is not an absolute path`, `write --security-opt ${option.split("=", 1)[0]}=/path[:/path]`);
+    if (!path.startsWith("/"))
+      throw usage(
+        `--security-opt ${option}: "${path}" is not an absolute path`,
+        `write --security-opt ${option.split("=", 1)[0]}=/path[:/path]`,
+      );
     return cleanPath(path);
   });
 
 const readSecurity = (values: FlagValues, inputs: RunInputs): RunOptions["security"] => {
-  const security: RunOptions["security"] = { noNewPrivileges: false, seccomp: { kind: "default" }, mask: [], unmask: [], apparmor: null, labels: [] };
+  const security: RunOptions["security"] = {
+    noNewPrivileges: false,
+    seccomp: { kind: "default" },
+    mask: [],
+    unmask: [],
+    apparmor: null,
+    labels: [],
+  };
   for (const option of flagList(values, "security-opt")) {
     // The colon is docker's old separator.
     const separator = /[=:]/.exec(option)?.index ?? option.length;
@@ -288,7 +311,12 @@ const readSecurity = (values: FlagValues, inputs: RunInputs): RunOptions["securi
         break;
       }
       case "seccomp":
-        security.seccomp = value === "unconfined" ? { kind: "unconfined" } : value === "builtin" ? { kind: "default" } : { kind: "profile", path: value, text: inputs.readText(value) };
+        security.seccomp =
+          value === "unconfined"
+            ? { kind: "unconfined" }
+            : value === "builtin"
+              ? { kind: "default" }
+              : { kind: "profile", path: value, text: inputs.readText(value) };
         break;
       case "systempaths":
         if (value !== "unconfined") throw bad("only unconfined is known", "write --security-opt systempaths=unconfined");
@@ -319,7 +347,8 @@ const readSecurity = (values: FlagValues, inputs: RunInputs): RunOptions["securi
 };
 
 const readDevice = (given: string): RunOptions["devices"][number] => {
-  if (/^[^/]+\/[^/]+=/.test(given)) throw notYet(`--device ${given}: CDI devices are not supported yet`, "name a device node: --device /dev/…");
+  if (/^[^/]+\/[^/]+=/.test(given))
+    throw notYet(`--device ${given}: CDI devices are not supported yet`, "name a device node: --device /dev/…");
   const bad = (what: string): Fault => usage(`--device ${given}: ${what}`, "write --device /dev/SOURCE[:/dev/TARGET][:rw]");
   const isAccess = (part: string): boolean => /^[rwm]+$/.test(part) && new Set(part).size === part.length;
   const [source = "", second, third, ...more] = given.split(":");
@@ -329,7 +358,10 @@ const readDevice = (given: string): RunOptions["devices"][number] => {
   if (!isAccess(access)) throw bad(`"${access}" is not made of r, w and m`);
   if (!source.startsWith("/") || !target.startsWith("/")) throw bad("paths must be absolute");
   if (!access.includes("r") || !access.includes("w")) {
-    throw notYet(`--device ${given}: access narrower than rw cannot be enforced without root, for there is no device cgroup`, "leave the access out: the permissions of the node on the host hold in the container, too");
+    throw notYet(
+      `--device ${given}: access narrower than rw cannot be enforced without root, for there is no device cgroup`,
+      "leave the access out: the permissions of the node on the host hold in the container, too",
+    );
   }
   return { source: cleanPath(source), destination: cleanPath(target) };
 };
@@ -349,15 +381,26 @@ const readMemory = (values: FlagValues): Pick<Limits, "memory" | "memorySwap" | 
   const memory = readBytes(values, "memory");
   const memorySwap = flagText(values, "memory-swap") === "-1" ? -1 : readBytes(values, "memory-swap");
   const memoryReservation = readBytes(values, "memory-reservation");
-  for (const [flag, bytes] of [["--memory", memory], ["--memory-reservation", memoryReservation]] as const) {
-    if (bytes !== null && bytes < MIN_MEMORY) throw usage(`${flag}: ${bytes} bytes are less than the minimum of 6m`, `write ${flag} 6m or more`);
+  for (const [flag, bytes] of [
+    ["--memory", memory],
+    ["--memory-reservation", memoryReservation],
+  ] as const) {
+    if (bytes !== null && bytes < MIN_MEMORY)
+      throw usage(`${flag}: ${bytes} bytes are less than the minimum of 6m`, `write ${flag} 6m or more`);
   }
   if (memorySwap !== null && memorySwap > 0) {
     if (memory === null) throw usage("--memory-swap needs --memory", "it is the limit of memory and swap together: add --memory");
-    if (memorySwap < memory) throw usage(`--memory-swap: ${memorySwap} is less than the memory limit of ${memory}`, "it is the limit of memory and swap together: raise it, or leave it out");
+    if (memorySwap < memory)
+      throw usage(
+        `--memory-swap: ${memorySwap} is less than the memory limit of ${memory}`,
+        "it is the limit of memory and swap together: raise it, or leave it out",
+      );
   }
   if (memory !== null && memoryReservation !== null && memoryReservation > memory) {
-    throw usage(`--memory-reservation: ${memoryReservation} is more than the memory limit of ${memory}`, "the reservation is the softer, smaller limit");
+    throw usage(
+      `--memory-reservation: ${memoryReservation} is more than the memory limit of ${memory}`,
+      "the reservation is the softer, smaller limit",
+    );
   }
   return { memory, memorySwap, memoryReservation };
 };
@@ -367,7 +410,8 @@ const readCpuset = (values: FlagValues, flag: string): string | null => {
   if (given === null || given === "") return null;
   for (const part of given.split(",")) {
     const [, low, high] = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(part) ?? [];
-    if (low === undefined || Number(low) > Number(high ?? low)) throw usage(`--${flag}: "${given}" is not a list`, `write numbers and ranges: --${flag} 0-3,7`);
+    if (low === undefined || Number(low) > Number(high ?? low))
+      throw usage(`--${flag}: "${given}" is not a list`, `write numbers and ranges: --${flag} 0-3,7`);
   }
   return given;
 };
@@ -385,9 +429,15 @@ const readLimits = (values: FlagValues): Limits => {
   const period = unlessZero(values, "cpu-period", 1000, 1_000_000);
   const quotaText = flagText(values, "cpu-quota");
   const quota = quotaText === null ? 0 : parseInteger(quotaText, "--cpu-quota", -1);
-  if (quota > 0 && quota < 1000) throw usage(`--cpu-quota: ${quota} is less than the kernel's minimum of 1000 microseconds`, "write --cpu-quota 1000 or more");
-  if (nano > 0 && (period !== null || quota > 0)) throw usage(`--cpus excludes ${period === null ? "--cpu-quota" : "--cpu-period"}`, "--cpus N is --cpu-period 100000 with --cpu-quota N × 100000");
-  if (nano > 0 && nano < 10_000_000) throw usage(`--cpus: ${nanoText} is less than the minimum of 0.01`, "the kernel gives no less than 1 ms in 100 ms");
+  if (quota > 0 && quota < 1000)
+    throw usage(`--cpu-quota: ${quota} is less than the kernel's minimum of 1000 microseconds`, "write --cpu-quota 1000 or more");
+  if (nano > 0 && (period !== null || quota > 0))
+    throw usage(
+      `--cpus excludes ${period === null ? "--cpu-quota" : "--cpu-period"}`,
+      "--cpus N is --cpu-period 100000 with --cpu-quota N × 100000",
+    );
+  if (nano > 0 && nano < 10_000_000)
+    throw usage(`--cpus: ${nanoText} is less than the minimum of 0.01`, "the kernel gives no less than 1 ms in 100 ms");
   const wide = (flag: string, min = 0): Limits["cpuShares"] => {
     const given = flagText(values, flag);
     const value = given === null ? 0 : parseInteger(given, `--${flag}`, min);
@@ -434,8 +484,10 @@ const readMode = <T extends string>(values: FlagValues, flag: string, known: rea
 const readNetwork = (values: FlagValues): string => {
   const [first = "default", ...more] = flagList(values, "network");
   if (more.length > 0) throw notYet("--network: more than one network is not supported yet", "name one network");
-  if (first.startsWith("container:")) throw notYet(`--network ${first}: joining another container is not supported yet`, "name a network, none or host");
-  if (first.includes("=")) throw notYet(`--network ${first}: options of a network are not supported yet`, "give the name of the network alone");
+  if (first.startsWith("container:"))
+    throw notYet(`--network ${first}: joining another container is not supported yet`, "name a network, none or host");
+  if (first.includes("="))
+    throw notYet(`--network ${first}: options of a network are not supported yet`, "give the name of the network alone");
   if (first === "") throw usage("--network: the name is empty", "name a network, none or host");
   return first;
 };
@@ -445,11 +497,18 @@ const readSysctls = (values: FlagValues, hostOf: (namespace: string) => boolean)
     const [name, value] = keyValue(entry);
     const dotted = sysctlParts(name)?.join(".") ?? "";
     const namespace = sysctlNamespace(dotted);
-    if (!entry.includes("=") || dotted === "") throw usage(`--sysctl: "${entry}" is not NAME=VALUE`, "write --sysctl net.ipv4.ip_forward=1");
+    if (!entry.includes("=") || dotted === "")
+      throw usage(`--sysctl: "${entry}" is not NAME=VALUE`, "write --sysctl net.ipv4.ip_forward=1");
     if (namespace !== "network" && namespace !== "ipc") {
-      throw usage(`--sysctl: ${name} is not allowed: it would change more than the container`, namespace === "uts" ? "use --hostname and --domainname" : "allowed are net.*, fs.mqueue.* and System V IPC's kernel.sem, kernel.shm*, kernel.msg*");
+      throw usage(
+        `--sysctl: ${name} is not allowed: it would change more than the container`,
+        namespace === "uts"
+          ? "use --hostname and --domainname"
+          : "allowed are net.*, fs.mqueue.* and System V IPC's kernel.sem, kernel.shm*, kernel.msg*",
+      );
     }
-    if (hostOf(namespace)) throw usage(`--sysctl: ${name} is not allowed with --${namespace} host: it would change the host`, `leave out --${namespace} host`);
+    if (hostOf(namespace))
+      throw usage(`--sysctl: ${name} is not allowed with --${namespace} host: it would change the host`, `leave out --${namespace} host`);
     return [name, value];
   });
   return Object.fromEntries(found);
@@ -459,7 +518,8 @@ const readHostname = (values: FlagValues, flag: "hostname" | "domainname"): stri
   const given = flagText(values, flag);
   if (given === null || given === "") return null;
   // sethostname(2) takes 64 bytes of anything; a name that resolvers and shells can use is narrower.
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(given)) throw usage(`--${flag}: "${given}" is not a host name`, "at most 64 letters, digits, dots, dashes and underscores");
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(given))
+    throw usage(`--${flag}: "${given}" is not a host name`, "at most 64 letters, digits, dots, dashes and underscores");
   return given;
 };
 
@@ -477,11 +537,15 @@ export const buildRunOptions = (values: FlagValues, rest: readonly string[], inp
 
   const name = flagText(values, "name");
   if (name !== null && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name)) {
-    throw usage(`--name: "${name}" is not a container name`, "two or more letters, digits, _, . and -, of which the first is a letter or a digit");
+    throw usage(
+      `--name: "${name}" is not a container name`,
+      "two or more letters, digits, _, . and -, of which the first is a letter or a digit",
+    );
   }
   const entrypoint = flagText(values, "entrypoint");
   const workdir = flagText(values, "workdir");
-  if (workdir !== null && workdir !== "" && !workdir.startsWith("/")) throw usage(`--workdir: "${workdir}" is not an absolute path`, "write the path in the container from its root");
+  if (workdir !== null && workdir !== "" && !workdir.startsWith("/"))
+    throw usage(`--workdir: "${workdir}" is not an absolute path`, "write the path in the container from its root");
   const stopSignal = flagText(values, "stop-signal");
 
   const network = readNetwork(values);
@@ -490,12 +554,16 @@ export const buildRunOptions = (values: FlagValues, rest: readonly string[], inp
   const hostname = readHostname(values, "hostname");
   const domainname = readHostname(values, "domainname");
   if (uts === "host" && (hostname !== null || domainname !== null)) {
-    throw usage(`--${hostname === null ? "domainname" : "hostname"} excludes --uts host: it would change the host's name`, "leave one of them out");
+    throw usage(
+      `--${hostname === null ? "domainname" : "hostname"} excludes --uts host: it would change the host's name`,
+      "leave one of them out",
+    );
   }
   const shm = flagText(values, "shm-size");
   const shmSize = readBytes(values, "shm-size");
   if (shm !== null && shmSize === null) throw usage("--shm-size: it must be greater than 0", "leave it out for 64m");
-  if (shmSize !== null && ipc !== "private" && ipc !== "shareable") throw usage(`--shm-size has no meaning with --ipc ${ipc}`, "leave one of them out");
+  if (shmSize !== null && ipc !== "private" && ipc !== "shareable")
+    throw usage(`--shm-size has no meaning with --ipc ${ipc}`, "leave one of them out");
 
   const mounts = [
     ...flagList(values, "volume").map((v) => parseVolume(v, inputs.cwd)),
@@ -505,10 +573,15 @@ export const buildRunOptions = (values: FlagValues, rest: readonly string[], inp
   const devices = flagList(values, "device").map(readDevice);
   const targets = new Set<string>();
   for (const { destination } of [...mounts, ...devices]) {
-    if (targets.has(destination)) throw usage(`two mounts have the target ${destination}`, "leave one of --volume, --mount, --tmpfs and --device out");
+    if (targets.has(destination))
+      throw usage(`two mounts have the target ${destination}`, "leave one of --volume, --mount, --tmpfs and --device out");
     targets.add(destination);
   }
-  const ulimits = new Map(flagList(values, "ulimit").map(readUlimit).map((limit) => [limit.type, limit]));
+  const ulimits = new Map(
+    flagList(values, "ulimit")
+      .map(readUlimit)
+      .map((limit) => [limit.type, limit]),
+  );
 
   return {
     image,
@@ -566,5 +639,13 @@ export const bindSources = (options: RunOptions): readonly { readonly path: stri
 
 /** Device nodes of the host whose numbers `buildConfig` wants (`context.devices`). */
 export const limitedDevices = ({ limits }: RunOptions): readonly string[] => [
-  ...new Set([...limits.blkioWeightDevices, ...limits.deviceReadBps, ...limits.deviceWriteBps, ...limits.deviceReadIops, ...limits.deviceWriteIops].map((d) => d.path)),
+  ...new Set(
+    [
+      ...limits.blkioWeightDevices,
+      ...limits.deviceReadBps,
+      ...limits.deviceWriteBps,
+      ...limits.deviceReadIops,
+      ...limits.deviceWriteIops,
+    ].map((d) => d.path),
+  ),
 ];

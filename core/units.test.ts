@@ -45,7 +45,8 @@ test("sizes as docker reads them", () => {
     "9223372036854775807": 9223372036854775807n,
   };
   for (const [text, bytes] of Object.entries(table)) assert.equal(parseBytes(text, "--memory"), bytes, text);
-  for (const bad of ["", "k", "hello", "-32", "1kbb", "1bk", "1 k ", " 1", "1e3", "0x10", ".", ". k", "32bm", "32..5", "1,5g", "٣"]) refuses(() => parseBytes(bad, "--memory"), /^--memory: /);
+  for (const bad of ["", "k", "hello", "-32", "1kbb", "1bk", "1 k ", " 1", "1e3", "0x10", ".", ". k", "32bm", "32..5", "1,5g", "٣"])
+    refuses(() => parseBytes(bad, "--memory"), /^--memory: /);
   refuses(() => parseBytes("9223372036854775808", "--memory"), /more than/);
   refuses(() => parseBytes("8192p", "--memory"), /more than/);
   refuses(() => parseBytes("1".repeat(1000), "--memory"), /not a size/);
@@ -57,7 +58,8 @@ test("CPUs", () => {
   assert.is(parseCpus("3/2", "--cpus"), 1_500_000_000);
   assert.is(parseCpus("0.000000001", "--cpus"), 1);
   assert.is(parseCpus("0", "--cpus"), 0);
-  for (const bad of ["", "x", "-1", "1/0", "1/3", "0.0000000001", "1e1", "99999999999999999"]) refuses(() => parseCpus(bad, "--cpus"), /^--cpus: /);
+  for (const bad of ["", "x", "-1", "1/0", "1/3", "0.0000000001", "1e1", "99999999999999999"])
+    refuses(() => parseCpus(bad, "--cpus"), /^--cpus: /);
 });
 
 test("integers", () => {

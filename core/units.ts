@@ -20,7 +20,8 @@ const shifts: Readonly<Record<string, bigint>> = { "": 0n, k: 10n, m: 20n, g: 30
  * @throws Fault E_USAGE.
  */
 export const parseBytes = (text: string, flag: string): Int64 => {
-  const bad = (what: string): Fault => new Fault("E_USAGE", { message: `${flag}: ${what}`, hint: `write a number with an optional unit b, k, m, g, t or p: ${flag} 64m` });
+  const bad = (what: string): Fault =>
+    new Fault("E_USAGE", { message: `${flag}: ${what}`, hint: `write a number with an optional unit b, k, m, g, t or p: ${flag} 64m` });
   const [, whole = "", fraction = "", unit = ""] = /^([0-9]*)(?:\.([0-9]*))? ?(?:([kmgtp])(?:i?b)?|b)?$/i.exec(text) ?? [];
   if (whole + fraction === "" || text.length > MAX_TEXT) throw bad(`"${text}" is not a size`);
   const bytes = (BigInt(whole + fraction) << (shifts[unit.toLowerCase()] ?? 0n)) / 10n ** BigInt(fraction.length);
@@ -33,7 +34,8 @@ export const parseBytes = (text: string, flag: string): Int64 => {
  * @throws Fault E_USAGE: no number, or one that billionths cannot express.
  */
 export const parseCpus = (text: string, flag: string): number => {
-  const bad = (what: string): Fault => new Fault("E_USAGE", { message: `${flag}: ${what}`, hint: `write a decimal number of CPUs: ${flag} 1.5` });
+  const bad = (what: string): Fault =>
+    new Fault("E_USAGE", { message: `${flag}: ${what}`, hint: `write a decimal number of CPUs: ${flag} 1.5` });
   const [, whole = "", fraction = "", below] = /^([0-9]*)(?:\.([0-9]*))?(?:\/([0-9]+))?$/.exec(text) ?? [];
   if (whole + fraction === "" || text.length > MAX_TEXT) throw bad(`"${text}" is not a number of CPUs`);
   const divisor = 10n ** BigInt(fraction.length) * BigInt(below ?? "1");
@@ -48,7 +50,12 @@ export const parseCpus = (text: string, flag: string): number => {
 /** A whole number of 64 bits, in decimal. @throws Fault E_USAGE. */
 export const parseInteger = (text: string, flag: string, min: Int64, max: Int64 = MAX_INT64): Int64 => {
   const value = /^[+-]?[0-9]{1,20}$/.test(text) ? BigInt(text.replace("+", "")) : null;
-  if (value === null) throw new Fault("E_USAGE", { message: `${flag}: "${text}" is not a whole number`, hint: `write ${flag} with a number from ${min} to ${max}` });
-  if (value < min || value > max) throw new Fault("E_USAGE", { message: `${flag}: ${text} is out of range`, hint: `the range is ${min} to ${max}` });
+  if (value === null)
+    throw new Fault("E_USAGE", {
+      message: `${flag}: "${text}" is not a whole number`,
+      hint: `write ${flag} with a number from ${min} to ${max}`,
+    });
+  if (value < min || value > max)
+    throw new Fault("E_USAGE", { message: `${flag}: ${text} is out of range`, hint: `the range is ${min} to ${max}` });
   return exact(value);
 };

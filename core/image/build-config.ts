@@ -12,7 +12,16 @@ import { Fault } from "#core/fault";
 import { cleanPath, type UserMount } from "#core/run-mounts";
 import { type Limits, normalizeSignal, type RunOptions } from "#core/run-options";
 import { CAPABILITIES } from "#core/spec/check";
-import { type Config, type IdMapping, type Linux, type Mount, type Namespace, OCI_VERSION, type Resources, type Seccomp } from "#core/spec/config";
+import {
+  type Config,
+  type IdMapping,
+  type Linux,
+  type Mount,
+  type Namespace,
+  OCI_VERSION,
+  type Resources,
+  type Seccomp,
+} from "#core/spec/config";
 import type { Int64 } from "#core/spec/fields";
 import type { RunConfig } from "#core/spec/image";
 import { exact } from "#core/units";
@@ -123,13 +132,17 @@ export const resolveEnv = (image: RunConfig, options: Pick<RunOptions, "env" | "
     else merged.delete(entry);
   }
   // What an image has that is no variable is dropped, as docker does: a bare name, an empty one.
-  for (const entry of image.Env ?? []) if (entry.indexOf("=") > 0 && !users.has(variableName(entry))) merged.set(variableName(entry), entry);
+  for (const entry of image.Env ?? [])
+    if (entry.indexOf("=") > 0 && !users.has(variableName(entry))) merged.set(variableName(entry), entry);
   if (!merged.has("HOME") && !options.env.includes("HOME")) merged.set("HOME", `HOME=${home}`);
   return [...merged.values()];
 };
 
 /** The image's labels, and the user's over them. They are not annotations: a label of an image must not steer a runtime. */
-export const resolveLabels = (image: RunConfig, options: Pick<RunOptions, "labels">): Record<string, string> => ({ ...(image.Labels ?? {}), ...options.labels });
+export const resolveLabels = (image: RunConfig, options: Pick<RunOptions, "labels">): Record<string, string> => ({
+  ...(image.Labels ?? {}),
+  ...options.labels,
+});
 
 /** The signal that stops the container: the user's, the image's, or SIGTERM. @throws Fault E_USAGE for an image's nonsense. */
 export const resolveStopSignal = (image: RunConfig, options: Pick<RunOptions, "stopSignal">): string =>
@@ -143,21 +156,32 @@ export const resolveCapabilities = (options: Pick<RunOptions, "privileged" | "ca
   const { capAdd: add, capDrop: drop } = options;
   const base = options.privileged || add.includes("ALL") ? CAPABILITIES : drop.includes("ALL") ? [] : DEFAULT_CAPABILITIES;
   const dropsAll = drop.includes("ALL") && !add.includes("ALL");
-  const kept = new Set<string>([...(dropsAll ? [] : base.filter((c) => !drop.includes(c))), ...add.filter((c) => c !== "ALL" && !(add.includes("ALL") && drop.includes(c)))]);
+  const kept = new Set<string>([
+    ...(dropsAll ? [] : base.filter((c) => !drop.includes(c))),
+    ...add.filter((c) => c !== "ALL" && !(add.includes("ALL") && drop.includes(c))),
+  ]);
   return CAPABILITIES.filter((c) => kept.has(c));
 };
 
 // --- mounts --------------------------------------------------------------------------------------------------------
 
-const hostBind = (path: string, ...options: readonly string[]): Mount => ({ destination: path, type: "bind", source: path, options: ["rbind", "rprivate", "nosuid", "noexec", "nodev", ...options] });
+const hostBind = (path: string, ...options: readonly string[]): Mount => ({
+  destination: path,
+  type: "bind",
+  source: path,
+  options: ["rbind", "rprivate", "nosuid", "noexec", "nodev", ...options],
+});
 
-const isMapped = (id: number, mappings: readonly IdMapping[]): boolean => mappings.some((m) => id >= m.containerID && id < m.containerID + m.size);
+const isMapped = (id: number, mappings: readonly IdMapping[]): boolean =>
+  mappings.some((m) => id >= m.containerID && id < m.containerID + m.size);
 
 /** What every container has, in the order in which it is mounted. */
 const systemMounts = (options: RunOptions, context: ConfigContext): Mount[] => {
   const writable = options.privileged ? [] : ["ro"];
   const mounts: Mount[] = [
-    options.pid === "host" ? hostBind("/proc") : { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    options.pid === "host"
+      ? hostBind("/proc")
+      : { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
     // gid 5 is tty; devpts refuses a gid that the user namespace does not map (EINVAL).
     {
@@ -171,11 +195,18 @@ const systemMounts = (options: RunOptions, context: ConfigContext): Mount[] => {
       ? hostBind("/sys", ...(options.privileged ? [] : ["rro"]))
       : { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...writable, "nosuid", "noexec", "nodev"] },
-    options.ipc === "host" ? hostBind("/dev/mqueue") : { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+    options.ipc === "host"
+      ? hostBind("/dev/mqueue")
+      : { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
   ];
   if (options.ipc === "host") mounts.push(hostBind("/dev/shm"));
   else if (options.ipc === "private") {
-    mounts.push({ destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${options.shmSize ?? DEFAULT_SHM_SIZE}`] });
+    mounts.push({
+      destination: "/dev/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${options.shmSize ?? DEFAULT_SHM_SIZE}`],
+    });
   }
   return mounts;
 };
@@ -183,7 +214,12 @@ const systemMounts = (options: RunOptions, context: ConfigContext): Mount[] => {
 const userMount = (mount: UserMount): Mount => {
   if (mount.type === "tmpfs") return { destination: mount.destination, type: "tmpfs", source: "tmpfs", options: [...mount.options] };
   const access = !mount.readOnly ? [] : [mount.submounts === "all" ? "rro" : "ro"];
-  return { destination: mount.destination, type: "bind", source: mount.source, options: [mount.submounts === "none" ? "bind" : "rbind", ...access, mount.propagation] };
+  return {
+    destination: mount.destination,
+    type: "bind",
+    source: mount.source,
+    options: [mount.submounts === "none" ? "bind" : "rbind", ...access, mount.propagation],
+  };
 };
 
 const INIT_PATH = "/sbin/coracle-init";
@@ -191,24 +227,33 @@ const INIT_PATH = "/sbin/coracle-init";
 const buildMounts = (options: RunOptions, context: ConfigContext): Mount[] => {
   const asked = [
     ...options.mounts.map(userMount),
-    ...options.devices.map((d): Mount => ({ destination: d.destination, type: "bind", source: d.source, options: ["rbind", "rprivate", "nosuid", "noexec"] })),
+    ...options.devices.map(
+      (d): Mount => ({ destination: d.destination, type: "bind", source: d.source, options: ["rbind", "rprivate", "nosuid", "noexec"] }),
+    ),
   ];
   const targets = new Set(asked.map((m) => m.destination));
   const prepared = Object.entries(context.files)
     .filter(([destination]) => !targets.has(destination))
     .map(([destination, source]): Mount => ({ destination, type: "bind", source, options: ["rbind", "rprivate"] }));
   if (options.init && options.pid === "private") {
-    if (context.initPath === null) throw unsupported("--init: there is no init to run", "leave it out, or use an image with an init of its own");
+    if (context.initPath === null)
+      throw unsupported("--init: there is no init to run", "leave it out, or use an image with an init of its own");
     prepared.push({ destination: INIT_PATH, type: "bind", source: context.initPath, options: ["bind", "ro", "rprivate"] });
   }
   // Outer mounts first, so that none hides another (docker sorts by the number of parts).
   const depth = (m: Mount): number => m.destination.split("/").length;
-  const system = systemMounts(options, context).filter((m) => !targets.has(m.destination) && !(targets.has("/dev") && m.destination.startsWith("/dev/")));
+  const system = systemMounts(options, context).filter(
+    (m) => !targets.has(m.destination) && !(targets.has("/dev") && m.destination.startsWith("/dev/")),
+  );
   const inner = [...prepared, ...asked].sort((a, b) => depth(a) - depth(b));
   if (!options.readOnly) return [...system, ...inner];
   // With --read-only, what docker leaves writable stays writable.
   const open = ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", ...targets];
-  return [...system, ...inner].map((m) => (open.includes(m.destination) || (m.options ?? []).some((o) => o === "ro" || o === "rro") ? m : { ...m, options: [...(m.options ?? []), "ro"] }));
+  return [...system, ...inner].map((m) =>
+    open.includes(m.destination) || (m.options ?? []).some((o) => o === "ro" || o === "rro")
+      ? m
+      : { ...m, options: [...(m.options ?? []), "ro"] },
+  );
 };
 
 // --- limits --------------------------------------------------------------------------------------------------------
@@ -260,7 +305,8 @@ const buildResources = (limits: Limits, devices: ConfigContext["devices"]): Reso
   });
   const blockIO = compact<Required<Omit<BlockIo, "leafWeight">>>({
     weight: limits.blkioWeight,
-    weightDevice: limits.blkioWeightDevices.length === 0 ? null : limits.blkioWeightDevices.map(({ path, weight }) => ({ ...numbers(path), weight })),
+    weightDevice:
+      limits.blkioWeightDevices.length === 0 ? null : limits.blkioWeightDevices.map(({ path, weight }) => ({ ...numbers(path), weight })),
     throttleReadBpsDevice: throttle(limits.deviceReadBps) ?? null,
     throttleWriteBpsDevice: throttle(limits.deviceWriteBps) ?? null,
     throttleReadIOPSDevice: throttle(limits.deviceReadIops) ?? null,
@@ -268,12 +314,18 @@ const buildResources = (limits: Limits, devices: ConfigContext["devices"]): Reso
   });
   // -1 (unlimited) is what a new cgroup has: writing it would demand a controller for nothing.
   const pids = limits.pids !== null && limits.pids > 0 ? { limit: limits.pids } : undefined;
-  return compact<Required<Pick<Resources, "memory" | "cpu" | "blockIO" | "pids">>>({ memory: memory ?? null, cpu: cpu ?? null, blockIO: blockIO ?? null, pids: pids ?? null });
+  return compact<Required<Pick<Resources, "memory" | "cpu" | "blockIO" | "pids">>>({
+    memory: memory ?? null,
+    cpu: cpu ?? null,
+    blockIO: blockIO ?? null,
+    pids: pids ?? null,
+  });
 };
 
 // --- security ------------------------------------------------------------------------------------------------------
 
-const covers = (pattern: string, path: string): boolean => pattern === "ALL" || pattern === path || (pattern.endsWith("/*") && path.startsWith(pattern.slice(0, -1)));
+const covers = (pattern: string, path: string): boolean =>
+  pattern === "ALL" || pattern === path || (pattern.endsWith("/*") && path.startsWith(pattern.slice(0, -1)));
 
 const buildPaths = (options: RunOptions, context: ConfigContext): Pick<Linux, "maskedPaths" | "readonlyPaths"> => {
   const { mask, unmask } = options.security;
@@ -286,7 +338,8 @@ const buildPaths = (options: RunOptions, context: ConfigContext): Pick<Linux, "m
 
 const buildSeccomp = (options: RunOptions, capabilities: readonly string[], { facts, defaultSeccomp }: ConfigContext): Seccomp | null => {
   const { seccomp } = options.security;
-  if (seccomp.kind === "profile") return readSeccompProfile(seccomp.path, seccomp.text, { capabilities, arch: facts.arch, kernel: facts.kernel });
+  if (seccomp.kind === "profile")
+    return readSeccompProfile(seccomp.path, seccomp.text, { capabilities, arch: facts.arch, kernel: facts.kernel });
   if (seccomp.kind === "unconfined" || options.privileged) return null;
   if (!facts.seccomp.filter) throw unsupported("this kernel has no seccomp filters", "--security-opt seccomp=unconfined runs without one");
   return defaultSeccomp(capabilities, facts.arch, facts.kernel);
@@ -295,12 +348,18 @@ const buildSeccomp = (options: RunOptions, capabilities: readonly string[], { fa
 const checkLabels = (options: RunOptions, { facts }: ConfigContext): { apparmorProfile?: string } => {
   const selinux = facts.lsm.active.includes("selinux");
   const label = options.security.labels.find((l) => l !== "disable");
-  if (label !== undefined) throw unsupported(`--security-opt label=${label}: SELinux labels are not supported yet`, "leave it out, or use label=disable");
+  if (label !== undefined)
+    throw unsupported(`--security-opt label=${label}: SELinux labels are not supported yet`, "leave it out, or use label=disable");
   const relabel = options.mounts.find((m) => m.type === "bind" && m.relabel);
-  if (selinux && relabel !== undefined) throw unsupported(`--volume …:${relabel.destination}:z: relabelling is not supported yet`, "label the source with chcon -t container_file_t, and leave z and Z out");
+  if (selinux && relabel !== undefined)
+    throw unsupported(
+      `--volume …:${relabel.destination}:z: relabelling is not supported yet`,
+      "label the source with chcon -t container_file_t, and leave z and Z out",
+    );
   const { apparmor } = options.security;
   if (apparmor === null || apparmor === "unconfined") return {};
-  if (!facts.lsm.active.includes("apparmor")) throw unsupported(`--security-opt apparmor=${apparmor}: AppArmor is not active on this host`, "leave it out");
+  if (!facts.lsm.active.includes("apparmor"))
+    throw unsupported(`--security-opt apparmor=${apparmor}: AppArmor is not active on this host`, "leave it out");
   return { apparmorProfile: apparmor };
 };
 
@@ -329,7 +388,10 @@ export const buildConfig = (image: RunConfig | null | undefined, options: RunOpt
   if (!cwd.startsWith("/")) throw usage(`the image's working directory "${cwd}" is not an absolute path`, "name one with --workdir");
 
   const user = resolveUser(options.user ?? defaults.User ?? "", options.groupAdd, context.users);
-  for (const [what, id, mappings] of [["uid", user.uid, ids.uid], ...user.additionalGids.map((gid) => ["gid", gid, ids.gid] as const)] as const) {
+  for (const [what, id, mappings] of [
+    ["uid", user.uid, ids.uid],
+    ...user.additionalGids.map((gid) => ["gid", gid, ids.gid] as const),
+  ] as const) {
     if (!isMapped(id, mappings)) {
       throw new Fault("E_SUBID", {
         message: `the container's ${what} ${id} is not among the ids that this user may use`,

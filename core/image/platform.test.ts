@@ -3,7 +3,17 @@ import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Fault } from "#core/fault";
-import { choosePlatform, formatPlatform, isAttestation, normalizePlatform, parsePlatform, platformMatches, platformPreference, type Platform, type PlatformDescriptor } from "./platform.ts";
+import {
+  choosePlatform,
+  formatPlatform,
+  isAttestation,
+  normalizePlatform,
+  type Platform,
+  type PlatformDescriptor,
+  parsePlatform,
+  platformMatches,
+  platformPreference,
+} from "./platform.ts";
 
 const host: Platform = { os: "linux", architecture: "amd64", variant: "", osVersion: "", osFeatures: [] };
 const parse = (text: string): Platform => parsePlatform(text, host);
@@ -45,8 +55,23 @@ test("specifiers", () => {
     assert.is(formatPlatform(parse(text)), formatted, text);
     assert.is(formatPlatform(parse(formatted)), formatted);
   }
-  for (const bad of ["", "intel", "linux/&arm", "linux/arm/foo/bar", "linux/", "/amd64", "*", "linux/*", "linux(%zz)/amd64", "linux(x/amd64"]) {
-    assert.throws(() => parse(bad), (error: unknown) => error instanceof Fault && error.code === "E_USAGE", bad);
+  for (const bad of [
+    "",
+    "intel",
+    "linux/&arm",
+    "linux/arm/foo/bar",
+    "linux/",
+    "/amd64",
+    "*",
+    "linux/*",
+    "linux(%zz)/amd64",
+    "linux(x/amd64",
+  ]) {
+    assert.throws(
+      () => parse(bad),
+      (error: unknown) => error instanceof Fault && error.code === "E_USAGE",
+      bad,
+    );
   }
   assert.is(formatPlatform({ ...host, os: "" }), "unknown");
 });
@@ -55,20 +80,47 @@ test("what a machine runs", () => {
   const arm = ["linux/arm", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm/v8"];
   const v8 = (top: number): string[] => Array.from({ length: top + 1 }, (_, i) => `linux/arm64/v8.${i}`);
   const table: Readonly<Record<string, readonly [yes: readonly string[], no: readonly string[]]>> = {
-    "linux/amd64": [["linux/amd64", "linux/amd64/v1", "linux/386"], ["linux/amd64/v2", "linux/arm64", "windows/amd64"]],
-    "linux/amd64/v2": [["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/386"], ["linux/amd64/v3", "linux/amd64/v4"]],
+    "linux/amd64": [
+      ["linux/amd64", "linux/amd64/v1", "linux/386"],
+      ["linux/amd64/v2", "linux/arm64", "windows/amd64"],
+    ],
+    "linux/amd64/v2": [
+      ["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/386"],
+      ["linux/amd64/v3", "linux/amd64/v4"],
+    ],
     "linux/386": [["linux/386", "linux/i386"], ["linux/amd64"]],
-    "windows/amd64": [["windows/amd64", "windows(10.0.17763)/amd64", "windows(+win32k)/amd64"], ["linux/amd64", "windows/arm"]],
+    "windows/amd64": [
+      ["windows/amd64", "windows(10.0.17763)/amd64", "windows(+win32k)/amd64"],
+      ["linux/amd64", "windows/arm"],
+    ],
     "windows(10.0.17763.1)/amd64": [["windows/amd64", "windows(10.0.17763.99)/amd64"], ["windows(10.0.17764)/amd64"]],
     "linux/arm/v8": [arm, ["linux/arm/v4", "linux/arm64", "linux/amd64"]],
-    "linux/arm/v7": [["linux/arm", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7"], ["linux/arm/v4", "linux/arm/v8"]],
-    "linux/arm/v6": [["linux/arm/v5", "linux/arm/v6"], ["linux/arm", "linux/arm/v7"]],
+    "linux/arm/v7": [
+      ["linux/arm", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7"],
+      ["linux/arm/v4", "linux/arm/v8"],
+    ],
+    "linux/arm/v6": [
+      ["linux/arm/v5", "linux/arm/v6"],
+      ["linux/arm", "linux/arm/v7"],
+    ],
     "linux/arm/v5": [["linux/arm/v5"], ["linux/arm/v6", "linux/arm/v4"]],
     "linux/arm/v4": [["linux/arm/v4"], ["linux/arm/v5"]],
-    "linux/arm64/v9.6": [[...arm, "linux/arm64", "linux/arm64/v8", ...v8(9), "linux/arm64/v9", "linux/arm64/v9.0", "linux/arm64/v9.6"], ["linux/arm64/v8.10", "linux/arm64/v9.7", "linux/arm/v4"]],
-    "linux/arm64/v9": [[...arm, "linux/arm64", ...v8(5), "linux/arm64/v9.0"], ["linux/arm64/v8.6", "linux/arm64/v9.1"]],
-    "linux/arm64/v8.1": [[...arm, "linux/arm64", "linux/arm64/v8.1"], ["linux/arm/v9", "linux/arm64/v9", "linux/arm64/v8.2"]],
-    "linux/arm64": [[...arm, "linux/arm64", "linux/arm64/v8"], ["linux/arm64/v8.1", "linux/arm64/v9", "linux/amd64"]],
+    "linux/arm64/v9.6": [
+      [...arm, "linux/arm64", "linux/arm64/v8", ...v8(9), "linux/arm64/v9", "linux/arm64/v9.0", "linux/arm64/v9.6"],
+      ["linux/arm64/v8.10", "linux/arm64/v9.7", "linux/arm/v4"],
+    ],
+    "linux/arm64/v9": [
+      [...arm, "linux/arm64", ...v8(5), "linux/arm64/v9.0"],
+      ["linux/arm64/v8.6", "linux/arm64/v9.1"],
+    ],
+    "linux/arm64/v8.1": [
+      [...arm, "linux/arm64", "linux/arm64/v8.1"],
+      ["linux/arm/v9", "linux/arm64/v9", "linux/arm64/v8.2"],
+    ],
+    "linux/arm64": [
+      [...arm, "linux/arm64", "linux/arm64/v8"],
+      ["linux/arm64/v8.1", "linux/arm64/v9", "linux/amd64"],
+    ],
     "linux(+gpu)/amd64": [["linux/amd64", "linux(+gpu)/amd64"], ["linux(+gpu+simd)/amd64"]],
     "linux/riscv64": [["linux/riscv64"], ["linux/riscv"]],
   };
@@ -81,7 +133,11 @@ test("what a machine runs", () => {
 const entry = (platform: string | null, digest: string, annotations?: Record<string, string>): PlatformDescriptor => {
   if (platform === null) return { digest, ...(annotations === undefined ? {} : { annotations }) };
   const p = parse(platform);
-  return { digest, platform: { os: p.os, architecture: p.architecture, variant: p.variant, "os.features": p.osFeatures }, ...(annotations === undefined ? {} : { annotations }) };
+  return {
+    digest,
+    platform: { os: p.os, architecture: p.architecture, variant: p.variant, "os.features": p.osFeatures },
+    ...(annotations === undefined ? {} : { annotations }),
+  };
 };
 
 test("the best manifest of an index", () => {

@@ -85,16 +85,26 @@ export const platformFromSpec = (spec: SpecPlatform): Platform => ({
   osFeatures: spec["os.features"] ?? [],
 });
 
-const encodeOption = (value: string): string => value.replace(/[%+()/]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+const encodeOption = (value: string): string =>
+  value.replace(/[%+()/]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 /** Undoes `encodeOption`, for ASCII only: versions and features have no other characters. Null where a `%` is malformed. */
 const decodeOption = (value: string): string | null =>
-  /%(?![0-7][0-9A-Fa-f])/.test(value) ? null : value.replace(/%([0-7][0-9A-Fa-f])/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  /%(?![0-7][0-9A-Fa-f])/.test(value)
+    ? null
+    : value.replace(/%([0-7][0-9A-Fa-f])/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 /** `linux/arm64/v8`, `windows(10.0.17763+win32k)/amd64`; `unknown` where there is no os. */
 export const formatPlatform = (platform: Platform): string => {
   if (platform.os === "") return "unknown";
-  const options = [encodeOption(platform.osVersion), ...sortedUnique(platform.osFeatures).filter((f) => f !== "").map(encodeOption)].join("+");
-  return [options === "" ? platform.os : `${platform.os}(${options})`, platform.architecture, platform.variant].filter((part) => part !== "").join("/");
+  const options = [
+    encodeOption(platform.osVersion),
+    ...sortedUnique(platform.osFeatures)
+      .filter((f) => f !== "")
+      .map(encodeOption),
+  ].join("+");
+  return [options === "" ? platform.os : `${platform.os}(${options})`, platform.architecture, platform.variant]
+    .filter((part) => part !== "")
+    .join("/");
 };
 
 /**
@@ -103,7 +113,10 @@ export const formatPlatform = (platform: Platform): string => {
  */
 export const parsePlatform = (specifier: string, host: Platform): Platform => {
   const bad = (what: string): Fault =>
-    new Fault("E_USAGE", { message: `invalid platform "${specifier}": ${what}`, hint: "write os/architecture[/variant], e.g. linux/amd64 or linux/arm64/v8" });
+    new Fault("E_USAGE", {
+      message: `invalid platform "${specifier}": ${what}`,
+      hint: "write os/architecture[/variant], e.g. linux/amd64 or linux/arm64/v8",
+    });
   const parts = specifier.split("/");
   const [first = "", architecture, variant] = parts;
   if (parts.length > 3) throw bad(`it has ${parts.length} parts, at most 3 are allowed`);
@@ -111,7 +124,8 @@ export const parsePlatform = (specifier: string, host: Platform): Platform => {
   const match = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/.exec(first);
   if (match === null) throw bad(first === "" ? "the operating system is missing" : `"${first}" is not an operating system or architecture`);
   for (const part of parts.slice(1)) {
-    if (!/^[A-Za-z0-9_.-]+$/.test(part)) throw bad(part === "" ? "a part is empty" : `"${part}" has characters other than letters, digits, _, . and -`);
+    if (!/^[A-Za-z0-9_.-]+$/.test(part))
+      throw bad(part === "" ? "a part is empty" : `"${part}" has characters other than letters, digits, _, . and -`);
   }
   const decode = (text: string): string => {
     const decoded = decodeOption(text);
@@ -125,11 +139,23 @@ export const parsePlatform = (specifier: string, host: Platform): Platform => {
     const normal = normalizeArchitecture(architecture, variant ?? "");
     // What was left out stays out, and what was written stays written: `linux/arm` and `linux/arm64/v8` survive a round trip.
     const shown = variant === undefined && normal.architecture === "arm" && normal.variant === "v7" ? "" : normal.variant;
-    return { os, osVersion, osFeatures, architecture: normal.architecture, variant: variant !== undefined && normal.architecture === "arm64" && shown === "" ? "v8" : shown };
+    return {
+      os,
+      osVersion,
+      osFeatures,
+      architecture: normal.architecture,
+      variant: variant !== undefined && normal.architecture === "arm64" && shown === "" ? "v8" : shown,
+    };
   }
   if (knownOs.has(os)) {
     if (os.startsWith("wasip")) return { os, osVersion, osFeatures, architecture: "wasm", variant: "" };
-    return { os, osVersion, osFeatures, architecture: host.architecture, variant: host.architecture === "arm" && host.variant !== "v7" ? host.variant : "" };
+    return {
+      os,
+      osVersion,
+      osFeatures,
+      architecture: host.architecture,
+      variant: host.architecture === "arm" && host.variant !== "v7" ? host.variant : "",
+    };
   }
   const normal = normalizeArchitecture(first, "");
   if (!knownArchitectures.has(normal.architecture)) throw bad(`"${first}" is neither a known operating system nor a known architecture`);
@@ -150,7 +176,8 @@ const arm64Variants = (variant: string): readonly string[] | null => {
   if (match === null) return null;
   const minor = Number(match[2] ?? 0);
   if (match[1] === "9" && minor > 7) return null;
-  const down = (major: number, top: number): string[] => Array.from({ length: top + 1 }, (_, i) => (top === i ? `v${major}` : `v${major}.${top - i}`));
+  const down = (major: number, top: number): string[] =>
+    Array.from({ length: top + 1 }, (_, i) => (top === i ? `v${major}` : `v${major}.${top - i}`));
   return match[1] === "8" ? down(8, minor) : [...down(9, minor), ...down(8, Math.min(minor + 5, 9))];
 };
 
@@ -161,7 +188,10 @@ export const platformPreference = (machine: Platform): readonly Platform[] => {
   switch (best.architecture) {
     case "amd64": {
       const level = /^v([0-9]+)$/.exec(best.variant)?.[1];
-      const lower = level === undefined ? [] : Array.from({ length: Math.max(0, Number(level) - 1) }, (_, i) => as("amd64", `v${Number(level) - 1 - i}`));
+      const lower =
+        level === undefined
+          ? []
+          : Array.from({ length: Math.max(0, Number(level) - 1) }, (_, i) => as("amd64", `v${Number(level) - 1 - i}`));
       return [best, ...lower, as("386", "")];
     }
     case "arm": {

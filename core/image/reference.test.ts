@@ -204,7 +204,11 @@ test("transports", () => {
   assert.equal(parseImageSource("oci:/a/b:v1.2"), { kind: "oci", path: "/a/b", name: "v1.2" });
   assert.equal(parseImageSource("oci:dir:docker.io/library/x:1"), { kind: "oci", path: "dir", name: "docker.io/library/x:1" });
   assert.equal(parseImageSource("oci-archive:x.tar:a"), { kind: "oci-archive", path: "x.tar", name: "a" });
-  assert.equal(parseImageSource("docker-archive:x.tar:busybox"), { kind: "docker-archive", path: "x.tar", name: "docker.io/library/busybox:latest" });
+  assert.equal(parseImageSource("docker-archive:x.tar:busybox"), {
+    kind: "docker-archive",
+    path: "x.tar",
+    name: "docker.io/library/busybox:latest",
+  });
   assert.is(formatImageSource(parseImageSource("hello")), "docker.io/library/hello:latest");
   assert.is(formatImageSource(parseImageSource("docker://oci:5000/x")), "oci:5000/x:latest");
   assert.match(refusal(parseImageSource, "oci:"), /path after "oci:" is missing/);
@@ -214,11 +218,16 @@ test("transports", () => {
   assert.match(refusal(parseImageSource, "docker-archive:x.tar:A/B:"), /tag/);
 });
 
-const chars = (set: string, min: number, max: number) => fc.array(fc.constantFrom(...set), { minLength: min, maxLength: max }).map((a) => a.join(""));
+const chars = (set: string, min: number, max: number) =>
+  fc.array(fc.constantFrom(...set), { minLength: min, maxLength: max }).map((a) => a.join(""));
 const lower = "abcz019";
-const componentArb = fc.tuple(chars(lower, 1, 6), fc.array(fc.tuple(fc.constantFrom(".", "_", "__", "-", "---"), chars(lower, 1, 4)), { maxLength: 3 })).map(([a, b]) => a + b.flat().join(""));
+const componentArb = fc
+  .tuple(chars(lower, 1, 6), fc.array(fc.tuple(fc.constantFrom(".", "_", "__", "-", "---"), chars(lower, 1, 4)), { maxLength: 3 }))
+  .map(([a, b]) => a + b.flat().join(""));
 const pathArb = fc.array(componentArb, { minLength: 1, maxLength: 4 }).map((c) => c.join("/"));
-const domainArb = fc.tuple(fc.constantFrom("a.b", "localhost", "Host.example", "[::1]", "10.0.0.1", "x-y.z"), fc.option(fc.nat({ max: 65535 }))).map(([h, p]) => (p === null ? h : `${h}:${p}`));
+const domainArb = fc
+  .tuple(fc.constantFrom("a.b", "localhost", "Host.example", "[::1]", "10.0.0.1", "x-y.z"), fc.option(fc.nat({ max: 65535 })))
+  .map(([h, p]) => (p === null ? h : `${h}:${p}`));
 const tagArb = fc.option(fc.tuple(chars("aZ0_", 1, 1), chars("aZ0_.-", 0, 10)).map((t) => t.join("")));
 const digestArb = fc.option(chars("0123456789abcdef", 64, 64).map((h) => `sha256:${h}`));
 
@@ -257,7 +266,10 @@ test("property: any text is parsed or refused with E_USAGE, and what parses is s
         assert.instance(error, Fault);
         return;
       }
-      assert.equal(parseImageSource(parsed.kind === "registry" ? `docker://${formatImageSource(parsed)}` : formatImageSource(parsed)), parsed);
+      assert.equal(
+        parseImageSource(parsed.kind === "registry" ? `docker://${formatImageSource(parsed)}` : formatImageSource(parsed)),
+        parsed,
+      );
     }),
     { numRuns: 1000 },
   );

@@ -61,7 +61,10 @@ const digestLengths: ReadonlyMap<string, number> = new Map([
 ]);
 
 const bad = (text: string, what: string, hint?: string): Fault =>
-  new Fault("E_USAGE", { message: `invalid image reference "${text.length > 200 ? `${text.slice(0, 200)}…` : text}": ${what}`, ...(hint === undefined ? {} : { hint }) });
+  new Fault("E_USAGE", {
+    message: `invalid image reference "${text.length > 200 ? `${text.slice(0, 200)}…` : text}": ${what}`,
+    ...(hint === undefined ? {} : { hint }),
+  });
 
 /** What is wrong with a digest, or null. Algorithms: sha256, sha384, sha512; the encoded part is lower-case (image-spec, descriptor.md). */
 export const digestProblem = (digest: string): string | null => {
@@ -82,7 +85,8 @@ const explainMismatch = (text: string): { what: string; hint?: string } => {
   const at = rest.indexOf("@");
   if (at >= 0) {
     const digest = rest.slice(at + 1);
-    if (!new RegExp(`^${digestText}$`).test(digest)) return { what: `"${digest}" after "@" is not a digest`, hint: "write @sha256: and 64 hexadecimal digits" };
+    if (!new RegExp(`^${digestText}$`).test(digest))
+      return { what: `"${digest}" after "@" is not a digest`, hint: "write @sha256: and 64 hexadecimal digits" };
     rest = rest.slice(0, at);
   }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(rest)?.[1];
@@ -103,11 +107,13 @@ const explainMismatch = (text: string): { what: string; hint?: string } => {
   const first = parts[0] ?? "";
   const hasDomain = parts.length > 1 && (/[.:[\]]/.test(first) || first === "localhost" || first !== first.toLowerCase());
   if (hasDomain && !domainPattern.test(first)) return { what: `"${first}" is not a registry host with an optional port` };
-  if (!hasDomain && first.startsWith("[")) return { what: "a registry host alone is not an image", hint: `append the repository: ${first}/name` };
+  if (!hasDomain && first.startsWith("["))
+    return { what: "a registry host alone is not an image", hint: `append the repository: ${first}/name` };
   for (const part of hasDomain ? parts.slice(1) : parts) {
     if (part === "") return { what: "a component of the repository name is empty", hint: 'remove the extra "/"' };
     if (componentPattern.test(part)) continue;
-    if (componentPattern.test(part.toLowerCase())) return { what: `the repository name must be lower-case, and "${part}" is not`, hint: `did you mean ${part.toLowerCase()}?` };
+    if (componentPattern.test(part.toLowerCase()))
+      return { what: `the repository name must be lower-case, and "${part}" is not`, hint: `did you mean ${part.toLowerCase()}?` };
     return {
       what: `"${part}" is not a component of a repository name`,
       hint: "components are lower-case letters and digits, joined by one . or by _, __ or dashes",
@@ -162,12 +168,15 @@ export const parseNormalized = (text: string): Named => {
 };
 
 /** Adds the tag `latest` to a reference with neither tag nor digest. */
-export const withDefaultTag = (reference: Named): Named => (reference.tag === null && reference.digest === null ? { ...reference, tag: "latest" } : reference);
+export const withDefaultTag = (reference: Named): Named =>
+  reference.tag === null && reference.digest === null ? { ...reference, tag: "latest" } : reference;
 
 /** `domain/path` without tag and digest. */
-export const repositoryName = (reference: Named): string => (reference.domain === "" ? reference.path : `${reference.domain}/${reference.path}`);
+export const repositoryName = (reference: Named): string =>
+  reference.domain === "" ? reference.path : `${reference.domain}/${reference.path}`;
 
-const suffix = (reference: Named): string => (reference.tag === null ? "" : `:${reference.tag}`) + (reference.digest === null ? "" : `@${reference.digest}`);
+const suffix = (reference: Named): string =>
+  (reference.tag === null ? "" : `:${reference.tag}`) + (reference.digest === null ? "" : `@${reference.digest}`);
 
 /** The canonical text: `docker.io/library/busybox:latest`. Parses back to the same reference. */
 export const formatReference = (reference: Named): string => repositoryName(reference) + suffix(reference);

@@ -8,10 +8,12 @@ import { Fault } from "#core/fault";
 import { parseJson } from "#core/json";
 import { nativeArchOf } from "#core/seccomp/arch";
 import { SECCOMP_ACTIONS, SECCOMP_ARCHS, SECCOMP_FLAGS, SECCOMP_OPERATORS, type Seccomp } from "#core/spec/config";
-import { uint32, uint64 } from "#core/spec/fields";
+import { isObject, uint32, uint64 } from "#core/spec/fields";
 
 const texts = z.nullish(z.array(z.string()));
-const ConditionSchema = z.nullish(z.object({ caps: texts, arches: texts, minKernel: z.nullish(z.string().check(z.regex(/^([0-9]+\.[0-9]+)?$/))) }));
+const ConditionSchema = z.nullish(
+  z.object({ caps: texts, arches: texts, minKernel: z.nullish(z.string().check(z.regex(/^([0-9]+\.[0-9]+)?$/))) }),
+);
 const archs = z.nullish(z.array(z.enum(SECCOMP_ARCHS)));
 
 const ProfileSchema = z.object({
@@ -38,10 +40,21 @@ const ProfileSchema = z.object({
 });
 
 /** For whom a profile's conditions are decided. `arch` is GOARCH's word. */
-export type SeccompTarget = { readonly capabilities: readonly string[]; readonly arch: string; readonly kernel: { readonly major: number; readonly minor: number } };
+export type SeccompTarget = {
+  readonly capabilities: readonly string[];
+  readonly arch: string;
+  readonly kernel: { readonly major: number; readonly minor: number };
+};
 
 /** Docker's profiles name architectures by Go's words, but for these. */
-const profileArchNames: Readonly<Record<string, string>> = { "386": "x86", loong64: "loongarch64", mips64le: "mipsel64", mips64p32: "mips64n32", mips64p32le: "mips3l64n32", mipsle: "mipsel" };
+const profileArchNames: Readonly<Record<string, string>> = {
+  "386": "x86",
+  loong64: "loongarch64",
+  mips64le: "mipsel64",
+  mips64p32: "mips64n32",
+  mips64p32le: "mips3l64n32",
+  mipsle: "mipsel",
+};
 
 const isRecent = (minimum: string, kernel: SeccompTarget["kernel"]): boolean => {
   const [major = 0, minor = 0] = minimum.split(".").map(Number);
@@ -62,13 +75,22 @@ export const readSeccompProfile = (path: string, text: string, target: SeccompTa
   try {
     document = parseJson(text);
   } catch (cause) {
-    throw cause instanceof Fault ? new Fault("E_USAGE", { message: `--security-opt seccomp=${path}: ${cause.message}`, issues: cause.issues, hint, cause }) : cause;
+    throw cause instanceof Fault
+      ? new Fault("E_USAGE", { message: `--security-opt seccomp=${path}: ${cause.message}`, issues: cause.issues, hint, cause })
+      : cause;
   }
-  if (typeof document === "object" && document !== null && Object.keys(document).length === 0) return null;
+  if (isObject(document) && Object.keys(document).length === 0) return null;
   const parsed = z.safeParse(ProfileSchema, document);
   if (!parsed.success) {
-    const issues = parsed.error.issues.map((issue) => ({ pointer: issue.path.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join(""), message: issue.message || issue.code || "does not fit" }));
-    throw new Fault("E_USAGE", { message: `--security-opt seccomp=${path}: it is not a seccomp profile (${issues[0]?.pointer || "/"})`, issues, hint });
+    const issues = parsed.error.issues.map((issue) => ({
+      pointer: issue.path.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join(""),
+      message: issue.message || issue.code || "does not fit",
+    }));
+    throw new Fault("E_USAGE", {
+      message: `--security-opt seccomp=${path}: it is not a seccomp profile (${issues[0]?.pointer || "/"})`,
+      issues,
+      hint,
+    });
   }
   const profile = parsed.data;
   const named = profile.architectures ?? [];
@@ -99,7 +121,14 @@ export const readSeccompProfile = (path: string, text: string, target: SeccompTa
       ...(typeof rule.errnoRet === "number" ? { errnoRet: rule.errnoRet } : {}),
       ...((rule.args ?? []).length === 0
         ? {}
-        : { args: (rule.args ?? []).map((a) => ({ index: a.index, value: a.value, ...(a.valueTwo === null || a.valueTwo === undefined ? {} : { valueTwo: a.valueTwo }), op: a.op })) }),
+        : {
+            args: (rule.args ?? []).map((a) => ({
+              index: a.index,
+              value: a.value,
+              ...(a.valueTwo === null || a.valueTwo === undefined ? {} : { valueTwo: a.valueTwo }),
+              op: a.op,
+            })),
+          }),
     });
   }
   return {

@@ -96,7 +96,12 @@ test("refusals", () => {
 
 test("property: hostile files neither crash nor make root of a named user", () => {
   const cell = fc.oneof(fc.constantFrom("root", "eve", "0", "-1", "", "1e3", "0x0", " 0", "99999999999"), fc.string({ maxLength: 6 }));
-  const file = fc.array(fc.array(cell, { maxLength: 8 }).map((c) => c.join(":")), { maxLength: 12 }).map((l) => l.join("\n"));
+  const file = fc
+    .array(
+      fc.array(cell, { maxLength: 8 }).map((c) => c.join(":")),
+      { maxLength: 12 },
+    )
+    .map((l) => l.join("\n"));
   fc.assert(
     fc.property(file, file, fc.constantFrom("eve", "eve:root", "7", ""), (p, g, spec) => {
       let user: ReturnType<typeof resolveUser>;

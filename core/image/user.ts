@@ -136,7 +136,10 @@ export const resolveUser = (spec: string, groupAdd: readonly string[], files: Us
   }
   const additionalGids = [...new Set([gid, ...supplementary])];
   if (additionalGids.length > MAX_GROUPS) {
-    throw new Fault("E_USER", { message: `the user is in ${additionalGids.length} groups, the kernel allows ${MAX_GROUPS}`, hint: "name the group: --user USER:GROUP leaves the others out" });
+    throw new Fault("E_USER", {
+      message: `the user is in ${additionalGids.length} groups, the kernel allows ${MAX_GROUPS}`,
+      hint: "name the group: --user USER:GROUP leaves the others out",
+    });
   }
   return {
     uid: entry?.uid ?? wantedUid,
