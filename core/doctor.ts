@@ -4,7 +4,7 @@
 
 import * as z from "zod/mini";
 import { type Facts, type Tried, wasTried } from "#core/facts";
-import { causes, cgroupRemedy, hintForCause } from "#core/hints";
+import { causes, cgroupRemedy, hintForCause, isConfined } from "#core/hints";
 
 const StatusSchema = z.enum(["ok", "degraded", "missing"]);
 
@@ -264,7 +264,7 @@ const limitChecks = (facts: Facts, driver: Choices["cgroup"]): DoctorCheck[] => 
           : facts.cgroup.mode === "v2"
             ? "no cgroup is delegated to us, and systemd's user manager does not answer"
             : "no cgroup is delegated to us",
-        facts.insideContainer === null
+        !isConfined(facts)
           ? cgroupRemedy(facts)
           : "start the outer container with a writable cgroup (podman: --cgroupns=private --security-opt unmask=/sys/fs/cgroup)",
       ),
@@ -349,7 +349,11 @@ const securityChecks = (facts: Facts): DoctorCheck[] => {
       ? []
       : [
           facts.procMasked.length === 0
-            ? ok("security.nested", "Inside a container", `${facts.insideContainer ?? "some"}: nothing of /proc and /sys is masked`)
+            ? ok(
+                "security.nested",
+                "Inside a container",
+                `${facts.insideContainer ?? "some kind"}, by its marker; but nothing of /proc and /sys is masked`,
+              )
             : bad(
                 "security.nested",
                 "Inside a container",

@@ -15,7 +15,15 @@ const of = (found: Hint | null): Hint => {
 };
 
 /** A row: what failed, where, and words that cause and remedy must have. */
-const rows: readonly (readonly [op: string | null, call: string, errno: string, hostName: string, why: RegExp, remedy: RegExp, type?: string])[] = [
+const rows: readonly (readonly [
+  op: string | null,
+  call: string,
+  errno: string,
+  hostName: string,
+  why: RegExp,
+  remedy: RegExp,
+  type?: string,
+])[] = [
   ["root_overlay", "mount", "EPERM", "nfs-home", /NFS/, /--snapshotter fuse-overlayfs/],
   ["root_overlay", "mount", "EINVAL", "nested", /overlay itself/, /--storage DIR on a volume/],
   ["root_overlay", "mount", "EBUSY", "debian12", /same upper or work/, /stop the container/],
@@ -36,7 +44,7 @@ const rows: readonly (readonly [op: string | null, call: string, errno: string, 
   ["map_helper", "write", "EPERM", "debian12", /ids that \/etc\/subuid/, /--add-subuids .* user /],
   ["ids", "setgroups", "EPERM", "no-subuid", /setgroups is denied/, /usermod/],
   ["ids", "setresuid", "EINVAL", "debian12", /not mapped/, /below 65536/],
-  ["cgroup_create", "mkdirat", "EACCES", "cgroup-v1-undelegated", /no cgroup is delegated/, /\/sys\/fs\/cgroup\/\$c\/coracle\/1000/],
+  ["cgroup_create", "mkdirat", "EACCES", "cgroup-v1-undelegated", /no cgroup is delegated/, /\/sys\/fs\/cgroup\/\$c\/coracle\/1000;/],
   ["cgroup_create", "mkdirat", "EROFS", "nested", /read-only/, /best-effort/],
   ["cgroup_create", "write", "EBUSY", "debian12-systemd", /no internal processes/, /systemd-run --user/],
   ["cgroup_set", "openat", "ENOENT", "debian12-systemd", /there are: cpu memory pids/, /Delegate=cpu cpuset io memory pids/],
@@ -74,7 +82,12 @@ test("a cause that the facts do not prove is not claimed", () => {
 test("each cause of a fact set has advice, but for reasons why nothing was tried", () => {
   const reasons = ["not-tried", "no-userns", "no-mount-namespace", "no-tmpfs", "no-data-dir", "no-subids"];
   for (const facts of hosts) {
-    const tried = [facts.userns, facts.subids.mapping, facts.dirs.data.overlay, ...[facts.namespaces, facts.mounts, facts.devices].flatMap((group) => Object.values(group))];
+    const tried = [
+      facts.userns,
+      facts.subids.mapping,
+      facts.dirs.data.overlay,
+      ...[facts.namespaces, facts.mounts, facts.devices].flatMap((group) => Object.values(group)),
+    ];
     for (const { cause } of [...tried, { cause: facts.subids.cause }]) {
       if (cause !== null) assert.is(hintForCause(cause, facts) === null, reasons.includes(cause), `${cause} of ${facts.hostname}`);
     }
@@ -88,14 +101,17 @@ test("every cause that the prober can report has advice", () => {
   const known: readonly string[] = Object.keys(causes);
   // Read off the C source, so that a new token cannot be forgotten here; and none here that C cannot say.
   for (const cause of known) assert.ok(source.includes(`"${cause}"`), `facts.c never says ${cause}`);
-  const reported = [...source.matchAll(/(?:return|\?|:|cause =|, errno, |, error, |ETIMEDOUT, )\s*"([a-z]+(?:-[a-z]+)+)"/g)].map((match) => match[1] ?? "");
+  const reported = [...source.matchAll(/(?:return|\?|:|cause =|, errno, |, error, |ETIMEDOUT, )\s*"([a-z]+(?:-[a-z]+)+)"/g)].map(
+    (match) => match[1] ?? "",
+  );
   const others = ["fuse-overlayfs", "not-tried", "no-userns", "no-mount-namespace", "no-tmpfs", "no-data-dir", "no-subids"];
   assert.ok(reported.length > 20, `${reported.length} causes found in the source`);
   for (const cause of reported) assert.ok(known.includes(cause) || others.includes(cause), `no advice for ${cause}`);
 });
 
 test("advice never repeats a phrase that engines match on, whatever the step, and fits on one line", () => {
-  const phrases = /permission denied|operation not permitted|no such file|executable file not found|not running|no such process|does not exist|already exists/i;
+  const phrases =
+    /permission denied|operation not permitted|no such file|executable file not found|not running|no such process|does not exist|already exists/i;
   const check = (found: Hint | null): void => {
     if (found === null) return;
     for (const text of [found.why, found.try]) {
@@ -107,7 +123,8 @@ test("advice never repeats a phrase that engines match on, whatever the step, an
   for (const facts of hosts) {
     for (const cause of Object.keys(causes)) check(hintForCause(cause, facts));
     for (const rule of hintRules) {
-      for (const op of rule.ops ?? [null]) for (const call of rule.calls ?? [""]) for (const errno of rule.errnos) check(hint(op, call, errno, facts));
+      for (const op of rule.ops ?? [null])
+        for (const call of rule.calls ?? [""]) for (const errno of rule.errnos) check(hint(op, call, errno, facts));
     }
   }
 });
@@ -123,7 +140,12 @@ test("rules name ops of the table, and errnos as errno.h spells them", () => {
 test("a quick probe proves nothing: the step's own rules speak", () => {
   const facts = { ...host("nfs-home") };
   const untried = { works: false, errno: null, cause: "not-tried" };
-  const quick: Facts = { ...facts, depth: "quick", dirs: { ...facts.dirs, data: { ...facts.dirs.data, overlay: untried } }, mounts: { ...facts.mounts, overlay: untried } };
+  const quick: Facts = {
+    ...facts,
+    depth: "quick",
+    dirs: { ...facts.dirs, data: { ...facts.dirs.data, overlay: untried } },
+    mounts: { ...facts.mounts, overlay: untried },
+  };
   assert.match(of(hint("root_overlay", "mount", "EINVAL", quick)).why, /NFS/);
 });
 

@@ -21,6 +21,9 @@ export type About = {
   readonly type?: string;
 };
 
+/** A container really is around us; a marker file alone may be left over from how a machine's image was made. */
+export const isConfined = (facts: Facts): boolean => facts.procMasked.length > 0;
+
 type Advice = (facts: Facts) => Hint;
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
@@ -143,11 +146,10 @@ export const causes = {
 
   // -- devices
   "device-missing": (facts) => ({
-    why: facts.insideContainer === null ? "the device node is missing" : "the outer container has no such device",
-    try:
-      facts.insideContainer === null
-        ? "as root: modprobe fuse; modprobe tun"
-        : "start the outer container with --device /dev/fuse --device /dev/net/tun",
+    why: !isConfined(facts) ? "the device node is missing" : "the outer container has no such device",
+    try: !isConfined(facts)
+      ? "as root: modprobe fuse; modprobe tun"
+      : "start the outer container with --device /dev/fuse --device /dev/net/tun",
   }),
   "device-mode": () => ({
     why: "the device's mode keeps us out",
@@ -243,7 +245,7 @@ const hasOneId = (facts: Facts): boolean => facts.subids.cause !== null || (wasT
 export const cgroupRemedy = (facts: Facts): string => {
   if (facts.cgroup.mode === "v1" || facts.cgroup.mode === "hybrid") {
     const { uid } = facts.self;
-    return `as root: for c in memory pids cpu cpuset freezer; do mkdir -p /sys/fs/cgroup/$c/coracle/${uid}; chown -R ${uid} /sys/fs/cgroup/$c/coracle/${uid}; done (npm run setup:host does it)`;
+    return `as root: npm run setup:host, or: for c in memory pids cpu freezer; do d=/sys/fs/cgroup/$c/coracle/${uid}; mkdir -p $d; chown ${uid} $d $d/cgroup.procs $d/tasks; done`;
   }
   return facts.cgroup.systemdUser === null
     ? "log in through a session that systemd manages (ssh, machinectl shell; not su or sudo), or run with --limits best-effort"
@@ -574,7 +576,7 @@ const rules: readonly Rule[] = [
   {
     ops: ["mount_fs", "mount_bind", "mask", "readonly"],
     errnos: ["EACCES"],
-    when: (facts) => facts.lsm.active.includes("apparmor") && facts.insideContainer !== null,
+    when: (facts) => facts.lsm.active.includes("apparmor") && isConfined(facts),
     advice: because("apparmor"),
   },
   {
