@@ -5,7 +5,9 @@
  *
  * Sub-commands (for tests, see usage()) are kept to what a test of a runtime needs and a shell would otherwise give.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +31,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -736,6 +739,43 @@ static int run_ls(const char *path) {
 	return 0;
 }
 
+/* One JSON object per path: all that a file system says of it, xattrs in hexadecimal. Links are not followed. */
+static int run_stat(int count, char **paths) {
+	for (int i = 0; i < count; i++) {
+		struct stat st;
+		char target[PATH_MAX], names[4096], value[4096];
+		if (lstat(paths[i], &st) < 0) return fail(paths[i]);
+		ssize_t n = S_ISLNK(st.st_mode) ? readlink(paths[i], target, sizeof target - 1) : -1;
+		if (n >= 0) target[n] = 0;
+		need_comma = false;
+		json_open(NULL, '{');
+		json_string("path", paths[i]);
+		json_number("mode", st.st_mode);
+		json_number("uid", st.st_uid);
+		json_number("gid", st.st_gid);
+		json_number("size", st.st_size);
+		json_number("blocks", st.st_blocks);
+		json_number("links", (long long)st.st_nlink);
+		json_number("inode", (long long)st.st_ino);
+		json_number("device", (long long)st.st_rdev);
+		json_number("mtime", st.st_mtim.tv_sec);
+		json_number("mtimeNanos", st.st_mtim.tv_nsec);
+		json_string("target", n < 0 ? NULL : target);
+		json_open("xattrs", '{');
+		ssize_t size = llistxattr(paths[i], names, sizeof names);
+		for (char *name = names; name < names + size; name += strlen(name) + 1) {
+			char hex[2 * sizeof value + 1] = "";
+			ssize_t length = lgetxattr(paths[i], name, value, sizeof value);
+			for (ssize_t at = 0; at < length; at++) snprintf(hex + 2 * at, 3, "%02x", (unsigned char)value[at]);
+			json_string(name, hex);
+		}
+		json_close('}');
+		json_close('}');
+		putchar('\n');
+	}
+	return 0;
+}
+
 static void end_by_signal(int number) {
 	_exit(128 + number);
 }
@@ -839,7 +879,7 @@ static int run_fail_syscalls(void) {
 
 static int usage(void) {
 	fputs("usage: hello [json | exit N | echo ARGS | env | sleep SECONDS | cat | signal | fail-syscalls\n"
-	      "              | read PATH | write PATH TEXT | ls PATH | alloc MIB | fork N]\n",
+	      "              | read PATH | write PATH TEXT | ls PATH | stat PATHS | alloc MIB | fork N]\n",
 	      stderr);
 	return 2;
 }
@@ -867,6 +907,7 @@ int main(int argc, char **argv) {
 	else if (strcmp(verb, "read") == 0 && arg) code = run_read(arg);
 	else if (strcmp(verb, "write") == 0 && argc > 3) code = run_write(arg, argv[3]);
 	else if (strcmp(verb, "ls") == 0 && arg) code = run_ls(arg);
+	else if (strcmp(verb, "stat") == 0 && arg) code = run_stat(argc - 2, argv + 2);
 	else if (strcmp(verb, "alloc") == 0 && arg) code = run_alloc(arg);
 	else if (strcmp(verb, "fork") == 0 && arg) code = run_fork(arg);
 	else code = usage();

@@ -1,0 +1,356 @@
+/**
+ * An image's layers as directories, ready to be an overlay's lower directories.
+ *
+ *     STORAGE/layers/          0700: it may hold set-uid files
+ *       <id>/layer.json        written last, so that what has it is whole
+ *       <id>/diff/             the layer, its whiteouts in overlayfs's form
+ *       <id>.lock              held by whoever unpacks that layer
+ *       <id>.new/              being unpacked, or left by one who died at it; only the lock's holder touches it
+ *
+ * A layer is kept by its chain ID (image-spec, config.md#layer-chainid) and not by its diff ID, because directories that
+ * it does not list take their metadata from the layers below; and by the id map, because the same layer has other
+ * owners on disk under another map. The id is short: overlayfs takes all lower directories in one page of text.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough, type Readable, type Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import * as z from "zod/mini";
+import { Fault } from "#core/fault";
+import type { Descriptor, ImageConfig } from "#core/spec/image";
+import { type ImageLayout, type LayoutImage, layerEncoding, openBlob } from "./layout.ts";
+
+/**
+ * Runs a program in the user namespace whose ids the files get, feeds it `stdin` to the end (null: nothing), and
+ * collects what it says. It must not fail when the program stops reading early; the exit code tells. `code` is null
+ * where a signal ended the program.
+ */
+export type RunInUserns = (
+  program: string,
+  args: readonly string[],
+  stdin: Readable | null,
+) => Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
+
+export type SnapshotHost = {
+  /** Absolute. */
+  readonly storage: string;
+  /** Path of native/build/untar. */
+  readonly untar: string;
+  readonly runInUserns: RunInUserns;
+  /** The user namespace's id maps in any canonical text, or null where only one id is mapped: then owners are recorded, not applied. */
+  readonly idMap: string | null;
+};
+
+export type UnpackOptions = {
+  /** Per layer; 0: no limit. */
+  readonly maxEntries?: number;
+  readonly maxBytes?: number;
+  /** Whether a layer is on disk before it counts as there (default: true). Without, a power cut may leave a layer of empty files. */
+  readonly sync?: boolean;
+};
+
+export type PreparedImage = {
+  /** Absolute paths of the layers' directories, the base first and the top last. */
+  readonly layers: readonly string[];
+  readonly config: ImageConfig;
+  /** The manifest's. */
+  readonly digest: string;
+  /** What could not be done as the image wants it: device nodes, xattrs … one sentence each. */
+  readonly notes: readonly string[];
+};
+
+const MAX_ENTRIES = 4_000_000;
+const MAX_BYTES = 256 * 1024 ** 3;
+/** Measured: gunzip at the default of 16 KiB takes three times as long. */
+const CHUNK = 1024 * 1024;
+/** `untar` takes no more; only metadata of directories that nobody listed comes from there. */
+const MAX_LOWERS = 256;
+
+const SummarySchema = z.object({
+  entries: z.int(),
+  bytes: z.int(),
+  notes: z.array(z.object({ entry: z.string(), note: z.string(), errno: z.optional(z.string()) })),
+  noteCount: z.int(),
+  sha256: z.string(),
+});
+const FailureSchema = z.object({ entry: z.string(), op: z.string(), errno: z.string() });
+const LayerSchema = z.object({ version: z.literal(1), chainId: z.string(), diffId: z.string(), idMap: z.nullable(z.string()), entries: z.int(), bytes: z.int(), notes: z.array(z.string()) });
+type LayerRecord = z.infer<typeof LayerSchema>;
+
+const codeOf = (error: unknown): string => (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : "unknown error");
+
+const parse = <T extends z.ZodMiniType>(schema: T, text: string): z.infer<T> | null => {
+  try {
+    const result = schema.safeParse(JSON.parse(text));
+    return result.success ? result.data : null;
+  } catch {
+    return null;
+  }
+};
+
+/** Chain IDs of all layers, from their diff IDs, the base first. */
+export const chainIds = (diffIds: readonly string[]): readonly string[] => {
+  const chain: string[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    chain.push(below === undefined ? diffId : `sha256:${createHash("sha256").update(`${below} ${diffId}`).digest("hex")}`);
+  }
+  return chain;
+};
+
+const layersDir = (host: SnapshotHost): string => join(host.storage, "layers");
+
+/** 80 bits: the record tells the whole, so that a collision is seen. */
+const layerId = (host: SnapshotHost, chainId: string): string =>
+  createHash("sha256").update(`${chainId}\n${host.idMap ?? "single"}`).digest("hex").slice(0, 20);
+
+/** A record that is absent or not ours is null; the layer is then unpacked (again). */
+const readRecord = async (host: SnapshotHost, chainId: string): Promise<LayerRecord | null> => {
+  const path = join(layersDir(host), layerId(host, chainId), "layer.json");
+  const record = parse(
+    LayerSchema,
+    await readFile(path, "utf8").catch((cause: unknown) => {
+      if (codeOf(cause) === "ENOENT") return "";
+      throw new Fault("E_STORAGE", { message: `${path} cannot be read: ${codeOf(cause)}`, cause });
+    }),
+  );
+  if (record !== null && (record.chainId !== chainId || record.idMap !== host.idMap)) {
+    throw new Fault("E_STORAGE", { message: `${path} belongs to another layer (${record.chainId})`, hint: "remove this layer's directory" });
+  }
+  return record;
+};
+
+const FORMAT_OPS: ReadonlySet<string> = new Set([
+  "header",
+  "pax",
+  "checksum",
+  "sparse",
+  "truncated",
+  "name",
+  "linkname",
+  "owner",
+  "xattr",
+  "type",
+  "whiteout",
+  "link",
+  "resolve",
+  "symlink",
+  "limit-path",
+  "limit-depth",
+  "limit-entries",
+  "limit-bytes",
+]);
+const STORAGE_ERRNOS: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
+
+const STORAGE_HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: "free some space, or name another place with --storage DIR",
+  EDQUOT: "the disk quota is used up: free some space, or name another place with --storage DIR",
+  EROFS: "the storage is read-only: name another place with --storage DIR",
+  ENOTSUP: "the storage's file system has no user.* xattrs (NFS?): name a place on a local disk with --storage DIR",
+};
+
+/** What `untar` could not do, as a fault. @param stderr its one line */
+const unpackFault = (what: string, code: number | null, stderr: string): Fault => {
+  const failure = parse(FailureSchema, stderr);
+  if (failure === null) {
+    return new Fault("E_EXECUTOR_VANISHED", { message: `${what}: untar ended ${code === null ? "by a signal" : `with code ${code}`} and no report`, why: stderr.trim().slice(0, 400) });
+  }
+  const { entry, op, errno } = failure;
+  const message = `${what} cannot be unpacked: "${entry}": ${op}: ${errno}`;
+  if (op === "chown" && errno === "EINVAL") {
+    return new Fault("E_SUBID", { message, errno, why: "the file's owner is not among the ids that are mapped for this user", hint: "grant at least 65536 ids in /etc/subuid and /etc/subgid" });
+  }
+  if (FORMAT_OPS.has(op) && !STORAGE_ERRNOS.has(errno)) {
+    return new Fault("E_IMAGE", { message, errno, why: errno === "EXDEV" ? "the name leads out of the layer" : "the layer is malformed, hostile, or beyond the limits" });
+  }
+  const hint = STORAGE_HINTS[errno];
+  return new Fault("E_STORAGE", { message, errno, ...(hint === undefined ? {} : { hint }) });
+};
+
+/** Removes a tree that may belong to subordinate ids. One that is gone is success. */
+const removeTree = async (host: SnapshotHost, path: string): Promise<void> => {
+  const { code, stderr } = await host.runInUserns(host.untar, ["--remove", path], null);
+  if (code === 0) return;
+  const failure = parse(FailureSchema, stderr);
+  throw new Fault("E_STORAGE", { message: `${path} cannot be removed: ${failure === null ? `untar ended with code ${code}` : `${failure.entry}: ${failure.errno}`}` });
+};
+
+/**
+ * Holds a lock while `work` runs. The kernel's lock lives in a child that ends with its stdin, thus with this process,
+ * however that ends.
+ */
+const withLock = async <T>(host: SnapshotHost, path: string, work: () => Promise<T>): Promise<T> => {
+  const child = spawn(host.untar, ["--lock", path], { stdio: ["pipe", "pipe", "pipe"] });
+  const ended = once(child, "close").catch((cause: unknown) => {
+    throw new Fault("E_NATIVE_MISSING", { message: `${host.untar} cannot be run: ${codeOf(cause)}`, cause });
+  });
+  const said: string[] = [];
+  child.stderr.setEncoding("utf8").on("data", (text: string) => said.push(text));
+  const locked = await Promise.race([once(child.stdout, "data"), ended.then(() => null)]);
+  if (locked === null) throw new Fault("E_STORAGE", { message: `${path} cannot be locked: ${parse(FailureSchema, said.join(""))?.errno ?? "unknown error"}` });
+  try {
+    return await work();
+  } finally {
+    child.stdin.end();
+    await ended;
+  }
+};
+
+const decoderFor = (descriptor: Descriptor): Transform => {
+  switch (layerEncoding(descriptor.mediaType)) {
+    case "gzip":
+      return createGunzip({ chunkSize: CHUNK });
+    case "zstd":
+      return createZstdDecompress({ chunkSize: CHUNK });
+    case "none":
+      return new PassThrough({ highWaterMark: CHUNK });
+    default:
+      throw new Fault("E_IMAGE", { message: `layer ${descriptor.digest} has a media type that is no layer of a file system: ${descriptor.mediaType}` });
+  }
+};
+
+type Layer = { readonly what: string; readonly descriptor: Descriptor; readonly diffId: string; readonly chainId: string };
+
+/** Feeds a layer to `untar`. @returns its summary, once content, digest and diff ID were found true */
+const feed = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, layer: Layer, args: readonly string[]) => {
+  const { what, descriptor, diffId } = layer;
+  const decoder = decoderFor(descriptor);
+  const source = await openBlob(layout, descriptor, what);
+  const fed = pipeline(source, decoder).then(
+    () => null,
+    (error: unknown) => ({ error }),
+  );
+  const run = await host.runInUserns(host.untar, args, decoder).finally(() => decoder.destroy());
+  const broken = await fed;
+  // A blob that is not what it says explains whatever untar made of it; where untar stopped first, that is the cause.
+  if (broken !== null && broken.error instanceof Fault) throw broken.error;
+  if (broken !== null && codeOf(broken.error) !== "ERR_STREAM_PREMATURE_CLOSE") {
+    throw new Fault("E_IMAGE", { message: `${what} cannot be decompressed: ${codeOf(broken.error)}`, cause: broken.error });
+  }
+  if (run.code !== 0) throw unpackFault(what, run.code, run.stderr);
+  const summary = parse(SummarySchema, run.stdout);
+  if (summary === null || broken !== null) throw new Fault("E_INTERNAL", { message: `${what}: untar's summary is malformed: ${run.stdout.slice(0, 200)}` });
+  if (`sha256:${summary.sha256}` !== diffId) {
+    throw new Fault("E_IMAGE", { message: `${what} does not match its diff ID`, why: `its content is sha256:${summary.sha256}, the config says ${diffId}`, hint: "the image was built wrongly, or changed: build or pull it again" });
+  }
+  return summary;
+};
+
+const writeRecord = async (dir: string, record: LayerRecord, sync: boolean): Promise<void> => {
+  const file = await open(join(dir, "layer.json"), "w", 0o600);
+  try {
+    await file.writeFile(JSON.stringify(record));
+    if (sync) await file.sync();
+  } finally {
+    await file.close();
+  }
+};
+
+const syncDir = async (path: string): Promise<void> => {
+  const dir = await open(path, "r");
+  try {
+    await dir.sync();
+  } finally {
+    await dir.close();
+  }
+};
+
+const unpack = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, layer: Layer, lowers: readonly string[], options: UnpackOptions): Promise<LayerRecord> => {
+  const target = join(layersDir(host), layerId(host, layer.chainId));
+  const fresh = `${target}.new`;
+  const sync = options.sync ?? true;
+  try {
+    // Left by one who died. A target without record is no layer either.
+    await removeTree(host, fresh);
+    await removeTree(host, target);
+    await mkdir(join(fresh, "diff"), { recursive: true, mode: 0o755 });
+    const summary = await feed(host, layout, layer, [
+      ...(host.idMap === null ? ["--single-id"] : []),
+      ...(sync ? ["--sync"] : []),
+      "--max-entries",
+      String(options.maxEntries ?? MAX_ENTRIES),
+      "--max-bytes",
+      String(options.maxBytes ?? MAX_BYTES),
+      ...lowers.toReversed().slice(0, MAX_LOWERS).flatMap((lower) => ["--lower", lower]),
+      join(fresh, "diff"),
+    ]);
+    const more = summary.noteCount - summary.notes.length;
+    const notes = summary.notes.map(({ entry, note, errno }) => `${entry}: ${note}${errno === undefined ? "" : ` (${errno})`}`);
+    const record: LayerRecord = {
+      version: 1,
+      chainId: layer.chainId,
+      diffId: layer.diffId,
+      idMap: host.idMap,
+      entries: summary.entries,
+      bytes: summary.bytes,
+      notes: more > 0 ? [...notes, `and ${more} more`] : notes,
+    };
+    await writeRecord(fresh, record, sync);
+    await rename(fresh, target);
+    if (sync) await syncDir(layersDir(host));
+    return record;
+  } catch (cause) {
+    const suppressed = await removeTree(host, fresh).then(
+      () => [],
+      (error: unknown) => [error],
+    );
+    if (cause instanceof Fault) {
+      const { message, why, hint, errno, issues } = cause;
+      if (suppressed.length === 0) throw cause;
+      throw new Fault(cause.code, { message, issues, cause, suppressed, ...(why === undefined ? {} : { why }), ...(hint === undefined ? {} : { hint }), ...(errno === undefined ? {} : { errno }) });
+    }
+    const hint = STORAGE_HINTS[codeOf(cause)];
+    throw new Fault("E_STORAGE", { message: `${layer.what} cannot be stored in ${fresh}: ${codeOf(cause)}`, cause, suppressed, ...(hint === undefined ? {} : { hint }) });
+  }
+};
+
+/**
+ * Unpacks the layers of an image that are not there yet. Idempotent; processes that do so at once share the work: the
+ * second waits for the first and finds the layer done.
+ * @throws Fault E_IMAGE where a layer is not what the image says or is hostile, E_STORAGE where it cannot be written,
+ *   E_SUBID where it has owners that are not mapped. Nothing of the failed layer is left.
+ */
+export const prepareImage = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, image: LayoutImage, options: UnpackOptions = {}): Promise<PreparedImage> => {
+  const diffIds = image.config.rootfs.diff_ids;
+  const chain = chainIds(diffIds);
+  const layers: string[] = [];
+  const notes: string[] = [];
+  await mkdir(layersDir(host), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    const hint = STORAGE_HINTS[codeOf(cause)];
+    throw new Fault("E_STORAGE", { message: `${layersDir(host)} cannot be made: ${codeOf(cause)}`, cause, ...(hint === undefined ? {} : { hint }) });
+  });
+  for (const [i, descriptor] of image.manifest.layers.entries()) {
+    const [diffId, chainId] = [diffIds[i], chain[i]];
+    const what = `layer ${i + 1} of ${image.manifest.layers.length}`;
+    if (diffId === undefined || chainId === undefined) throw new Fault("E_IMAGE", { message: `${what} has no diff ID in the image's config` });
+    const path = join(layersDir(host), layerId(host, chainId));
+    const record =
+      (await readRecord(host, chainId)) ??
+      (await withLock(host, `${path}.lock`, async () => (await readRecord(host, chainId)) ?? unpack(host, layout, { what, descriptor, diffId, chainId }, layers, options)));
+    layers.push(join(path, "diff"));
+    notes.push(...record.notes.map((note) => `${what}: ${note}`));
+  }
+  return { layers, config: image.config, digest: image.manifestDescriptor.digest, notes };
+};
+
+/**
+ * Removes a layer's directory; one that is gone is success. The caller knows that no container uses it.
+ * @throws Fault E_STORAGE
+ */
+export const removeLayer = async (host: SnapshotHost, chainId: string): Promise<void> => {
+  const path = join(layersDir(host), layerId(host, chainId));
+  await withLock(host, `${path}.lock`, async () => {
+    // First out of its place, in one step: half a layer must never pass for a whole one.
+    await removeTree(host, `${path}.new`);
+    const gone = await rename(path, `${path}.new`).then(
+      () => null,
+      (cause: unknown) => (codeOf(cause) === "ENOENT" ? null : { cause }),
+    );
+    if (gone !== null) throw new Fault("E_STORAGE", { message: `${path} cannot be removed: ${codeOf(gone.cause)}`, cause: gone.cause });
+    await removeTree(host, `${path}.new`);
+  });
+};
