@@ -70,7 +70,6 @@ const forget = (node: Wanted): void => {
   for (const child of node.children.values()) forget(child);
 };
 
-const SPACE = /[ \t\r\n]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const HEX = /[0-9a-fA-F]{4}/y;
@@ -81,7 +80,13 @@ const WORDS: readonly (readonly [string, unknown])[] = [
   ["null", null],
 ];
 
-/** A recursive-descent parser over the whole text. Notes the offsets of what `wanted` names on its way. */
+/** A container that is being read, and the property whose value comes next. */
+type Frame = { readonly node: Wanted | undefined } & (
+  | { readonly items: unknown[] }
+  | { readonly members: Record<string, unknown>; key: string }
+);
+
+/** A parser over the whole text. Notes the offsets of what `wanted` names on its way. */
 const scan = (text: string, wanted?: Wanted): unknown => {
   let at = 0;
 
@@ -92,8 +97,12 @@ const scan = (text: string, wanted?: Wanted): unknown => {
     return found;
   };
 
+  const skipSpace = (): void => {
+    for (let code = text.charCodeAt(at); code === 0x20 || code === 0x0a || code === 0x09 || code === 0x0d; ) code = text.charCodeAt(++at);
+  };
+
   const take = (character: string): boolean => {
-    match(SPACE);
+    skipSpace();
     if (text[at] !== character) return false;
     at++;
     return true;
@@ -114,7 +123,7 @@ const scan = (text: string, wanted?: Wanted): unknown => {
   };
 
   const string = (): string => {
-    const open = at++;
+    const quote = at++;
     let value = "";
     for (;;) {
       value += match(PLAIN)?.[0] ?? "";
@@ -124,7 +133,7 @@ const scan = (text: string, wanted?: Wanted): unknown => {
         return value;
       }
       if (next === undefined) {
-        const { line, column } = positionAt(text, open);
+        const { line, column } = positionAt(text, quote);
         return expect(text, at, `the closing quote of the string that begins at line ${line}, column ${column}`);
       }
       if (next !== "\\") {
@@ -149,65 +158,113 @@ const scan = (text: string, wanted?: Wanted): unknown => {
     }
   };
 
-  // One function for both containers: half the stack per level.
-  const value = (depth: number, node: Wanted | undefined, expected: string): unknown => {
-    match(SPACE);
+  const word = (expected: string): unknown => {
+    for (const [name, meaning] of WORDS) {
+      if (text.startsWith(name, at)) {
+        at += name.length;
+        return meaning;
+      }
+    }
+    return expect(text, at, expected, text[at] === "]" && expected === "a value" ? "no comma stands before ']'" : undefined);
+  };
+
+  const scalar = (expected: string): unknown => {
+    const first = text[at] ?? "";
+    if (first === '"') return string();
+    return first === "-" || (first >= "0" && first <= "9") ? number() : word(expected);
+  };
+
+  const name = (expected: string): string => {
+    skipSpace();
+    if (text[at] !== '"') return expect(text, at, expected, text[at] === "}" ? "no comma stands before '}'" : undefined);
+    const key = string();
+    return take(":") ? key : expect(text, at, "':'");
+  };
+
+  // The open containers, the innermost last. A loop, not recursion: how deep one may recurse differs between hosts.
+  const open: Frame[] = [];
+  let node = wanted;
+  let expected = "a value";
+  for (;;) {
+    skipSpace();
     if (node !== undefined) {
       forget(node); // of two equal keys the last one counts
       node.at = at;
     }
-    const first = text[at] ?? "";
-    if (first === '"') return string();
-    if (first === "-" || (first >= "0" && first <= "9")) return number();
-    if ((first === "{" || first === "[") && depth >= MAX_DEPTH) return fail(text, at, `nested deeper than ${MAX_DEPTH} levels`);
+    const first = text[at];
+    if ((first === "[" || first === "{") && open.length >= MAX_DEPTH) return fail(text, at, `nested deeper than ${MAX_DEPTH} levels`);
+    let value: unknown;
     if (first === "[") {
       at++;
       const items: unknown[] = [];
-      if (take("]")) return items;
-      do {
-        items.push(value(depth + 1, node?.children.get(String(items.length)), items.length === 0 ? "a value or ']'" : "a value"));
-      } while (take(","));
-      return take("]") ? items : expect(text, at, "',' or ']'");
-    }
-    if (first === "{") {
-      at++;
-      const members: Record<string, unknown> = {};
-      if (take("}")) return members;
-      let name = "a property name in double quotes or '}'";
-      do {
-        match(SPACE);
-        if (text[at] !== '"') return expect(text, at, name, text[at] === "}" ? "no comma stands before '}'" : undefined);
-        const key = string();
-        if (!take(":")) return expect(text, at, "':'");
-        const member = value(depth + 1, node?.children.get(key), "a value");
-        // An assignment to `__proto__` would change the prototype.
-        if (key === "__proto__")
-          Object.defineProperty(members, key, { value: member, enumerable: true, configurable: true, writable: true });
-        else members[key] = member;
-        name = "a property name in double quotes";
-      } while (take(","));
-      return take("}") ? members : expect(text, at, "',' or '}'");
-    }
-    for (const [word, meaning] of WORDS) {
-      if (text.startsWith(word, at)) {
-        at += word.length;
-        return meaning;
+      if (!take("]")) {
+        open.push({ items, node });
+        node = node?.children.get("0");
+        expected = "a value or ']'";
+        continue;
       }
-    }
-    return expect(text, at, expected, first === "]" && expected === "a value" ? "no comma stands before ']'" : undefined);
-  };
+      value = items;
+    } else if (first === "{") {
+      at++;
+      const members = {};
+      if (!take("}")) {
+        const key = name("a property name in double quotes or '}'");
+        open.push({ members, key, node });
+        node = node?.children.get(key);
+        expected = "a value";
+        continue;
+      }
+      value = members;
+    } else value = scalar(expected);
 
-  const result = value(0, wanted, "a value");
-  match(SPACE);
-  return at === text.length ? result : expect(text, at, "the end of the text");
+    // The value is whole: it goes into its container, which may end here too.
+    expected = "a value";
+    for (;;) {
+      const frame = open.at(-1);
+      if (frame === undefined) {
+        skipSpace();
+        return at === text.length ? value : expect(text, at, "the end of the text");
+      }
+      if ("items" in frame) {
+        frame.items.push(value);
+        if (take(",")) {
+          node = frame.node?.children.get(String(frame.items.length));
+          break;
+        }
+        if (!take("]")) return expect(text, at, "',' or ']'");
+        value = frame.items;
+      } else {
+        // An assignment to `__proto__` would change the prototype.
+        if (frame.key === "__proto__") {
+          Object.defineProperty(frame.members, frame.key, { value, enumerable: true, configurable: true, writable: true });
+        } else frame.members[frame.key] = value;
+        if (take(",")) {
+          frame.key = name("a property name in double quotes");
+          node = frame.node?.children.get(frame.key);
+          break;
+        }
+        if (!take("}")) return expect(text, at, "',' or '}'");
+        value = frame.members;
+      }
+      open.pop();
+    }
+  }
 };
 
-/** Whether JSON.parse's answer cannot be trusted: it may have rounded an integer, or nests too deep. Cheaper than a look at the text. */
-const isDoubtful = (value: unknown, depth: number): boolean => {
+/** Whether a text opens more containers than may nest. Only then it might nest too deep, for us and for an engine's own parser. */
+const opensMany = (text: string): boolean => {
+  let opened = 0;
+  for (const bracket of "[{") {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) if (++opened > MAX_DEPTH) return true;
+  }
+  return false;
+};
+
+/** Whether JSON.parse may have rounded an integer. Cheaper than a look at the text. */
+const isRounded = (value: unknown): boolean => {
   if (typeof value === "number") return value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER;
   if (typeof value !== "object" || value === null) return false;
-  if (depth >= MAX_DEPTH) return true;
-  for (const child of Array.isArray(value) ? value : Object.values(value)) if (isDoubtful(child, depth + 1)) return true;
+  for (const child of Array.isArray(value) ? value : Object.values(value)) if (isRounded(child)) return true;
   return false;
 };
 
@@ -218,13 +275,14 @@ const isDoubtful = (value: unknown, depth: number): boolean => {
  * @throws Fault E_JSON with the line, the column and what was expected; also for a nesting of more than 1000 levels.
  */
 export const parseJson = (text: string): unknown => {
+  if (opensMany(text)) return scan(text);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return scan(text);
   }
-  return isDoubtful(value, 0) ? scan(text) : value;
+  return isRounded(value) ? scan(text) : value;
 };
 
 /**
@@ -246,11 +304,14 @@ export const stringifyJson = (value: unknown, indent = 0): string => {
         message: `a value to be written as JSON is nested deeper than ${MAX_DEPTH} levels, or contains itself`,
       });
     const inner = margin + " ".repeat(indent);
-    const parts = Array.isArray(item)
-      ? item.map((child) => write(child, inner, depth + 1))
-      : Object.entries(item)
-          .filter(([, child]) => child !== undefined && typeof child !== "function" && typeof child !== "symbol")
-          .map(([key, child]) => `${JSON.stringify(key)}:${indent > 0 ? " " : ""}${write(child, inner, depth + 1)}`);
+    const parts: string[] = [];
+    if (Array.isArray(item)) for (const child of item) parts.push(write(child, inner, depth + 1));
+    else {
+      for (const [key, child] of Object.entries(item)) {
+        if (child === undefined || typeof child === "function" || typeof child === "symbol") continue;
+        parts.push(`${JSON.stringify(key)}:${indent > 0 ? " " : ""}${write(child, inner, depth + 1)}`);
+      }
+    }
     const [open, close] = Array.isArray(item) ? "[]" : "{}";
     if (parts.length === 0) return `${open}${close}`;
     return indent > 0 ? `${open}\n${inner}${parts.join(`,\n${inner}`)}\n${margin}${close}` : `${open}${parts.join(",")}${close}`;
