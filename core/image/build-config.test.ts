@@ -134,6 +134,7 @@ const context: ConfigContext = {
   initPath: null,
   devices: {},
   files: {},
+  hostMqueue: true,
   maskedPaths: [],
 };
 
@@ -305,6 +306,7 @@ test("sharing with the host", () => {
   assert.not.ok(types(ipc).includes("ipc"));
   assert.is(at(ipc, "/dev/shm")?.type, "bind");
   assert.is(at(ipc, "/dev/mqueue")?.type, "bind");
+  assert.is(at(build({ ipc: "host" }, { hostMqueue: false }), "/dev/mqueue"), undefined);
   assert.is(at(build({ ipc: "none" }), "/dev/shm"), undefined);
   const uts = build({ uts: "host" });
   assert.not.ok(types(uts).includes("uts"));

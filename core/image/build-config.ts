@@ -91,6 +91,8 @@ export type ConfigContext = {
   readonly devices: Readonly<Record<string, { readonly major: number; readonly minor: number }>>;
   /** Files that the caller made for this container, by their path inside: /etc/hosts, /etc/hostname, /etc/resolv.conf. */
   readonly files: Readonly<Record<string, string>>;
+  /** Whether the host has /dev/mqueue, to be bound in with `--ipc host`. */
+  readonly hostMqueue: boolean;
   /** Further paths to mask that exist on this host only: /sys/devices/system/cpu/cpu<N>/thermal_throttle (GHSA-6fw5-f8r9-fgfm). */
   readonly maskedPaths: readonly string[];
 };
@@ -195,12 +197,10 @@ const systemMounts = (options: RunOptions, context: ConfigContext): Mount[] => {
       ? hostBind("/sys", ...(options.privileged ? [] : ["rro"]))
       : { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", ...writable] },
     { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...writable, "nosuid", "noexec", "nodev"] },
-    options.ipc === "host"
-      ? hostBind("/dev/mqueue")
-      : { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
   ];
-  if (options.ipc === "host") mounts.push(hostBind("/dev/shm"));
-  else if (options.ipc === "private") {
+  if (options.ipc === "host") return [...mounts, ...(context.hostMqueue ? [hostBind("/dev/mqueue")] : []), hostBind("/dev/shm")];
+  mounts.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] });
+  if (options.ipc === "private") {
     mounts.push({
       destination: "/dev/shm",
       type: "tmpfs",
