@@ -25,7 +25,11 @@ const sources: Readonly<Record<string, { dir: string; header: string; defines?: 
   aarch64: { dir: cross("aarch64-linux-gnu"), header: "asm/unistd.h", defines: ["__LP64__"] },
   riscv64: { dir: cross("riscv64-linux-gnu"), header: "asm/unistd.h", defines: ["__LP64__", "__SIZEOF_POINTER__=8"] },
   // Debian 12 has no loongarch64; its asm/unistd.h is these two wishes and asm-generic. __x86_64__ only says: 64 bits per long.
-  loongarch64: { dir: "/usr/include/x86_64-linux-gnu", header: "asm-generic/unistd.h", defines: ["__x86_64__", "__ARCH_WANT_SYS_CLONE", "__ARCH_WANT_SYS_CLONE3"] },
+  loongarch64: {
+    dir: "/usr/include/x86_64-linux-gnu",
+    header: "asm-generic/unistd.h",
+    defines: ["__x86_64__", "__ARCH_WANT_SYS_CLONE", "__ARCH_WANT_SYS_CLONE3"],
+  },
   mips: { dir: cross("mips-linux-gnu"), header: "asm/unistd_o32.h", defines: ["__NR_Linux=4000"] },
   mips64: { dir: cross("mips64-linux-gnuabi64"), header: "asm/unistd_n64.h", defines: ["__NR_Linux=5000"] },
   mips64n32: { dir: cross("mips64-linux-gnuabin32"), header: "asm/unistd_n32.h", defines: ["__NR_Linux=6000"] },
@@ -56,7 +60,30 @@ const newer: readonly { nr: number; name: string; since: string; only?: readonly
   { nr: 432, name: "fsmount", since: "5.2" },
   { nr: 433, name: "fspick", since: "5.2" },
   { nr: 434, name: "pidfd_open", since: "5.3" },
-  { nr: 435, name: "clone3", since: "5.3", only: ["x86", "x86_64", "x32", "arm", "aarch64", "riscv64", "loongarch64", "mips", "mips64", "mips64n32", "ppc", "ppc64", "s390", "s390x", "parisc", "parisc64", "m68k"] },
+  {
+    nr: 435,
+    name: "clone3",
+    since: "5.3",
+    only: [
+      "x86",
+      "x86_64",
+      "x32",
+      "arm",
+      "aarch64",
+      "riscv64",
+      "loongarch64",
+      "mips",
+      "mips64",
+      "mips64n32",
+      "ppc",
+      "ppc64",
+      "s390",
+      "s390x",
+      "parisc",
+      "parisc64",
+      "m68k",
+    ],
+  },
   { nr: 436, name: "close_range", since: "5.9" },
   { nr: 437, name: "openat2", since: "5.6" },
   { nr: 438, name: "pidfd_getfd", since: "5.6" },
@@ -104,32 +131,57 @@ const newer: readonly { nr: number; name: string; since: string; only?: readonly
 const bases: Readonly<Record<string, number>> = { x32: 0x40000000, mips: 4000, mips64: 5000, mips64n32: 6000 };
 
 /** Not system calls: table ends, number bases, and slots that mips keeps free. */
-const noise = /^(BASE|Linux|N32_Linux|N32_Linux_syscalls|O32_Linux|O32_Linux_syscalls|64_Linux|64_Linux_syscalls|Linux_syscalls|syscalls|arch_specific_syscall|(reserved|unused)\d+|OABI_SYSCALL_BASE|SYSCALL_BASE|SYSCALL_MASK)$/;
+const noise =
+  /^(BASE|Linux|N32_Linux|N32_Linux_syscalls|O32_Linux|O32_Linux_syscalls|64_Linux|64_Linux_syscalls|Linux_syscalls|syscalls|arch_specific_syscall|(reserved|unused)\d+|OABI_SYSCALL_BASE|SYSCALL_BASE|SYSCALL_MASK)$/;
 
 /** A C integer expression of literals, parentheses and plus signs. */
 const evaluate = (expression: string): number => {
-  const terms = expression.replaceAll(/[()\s]/g, "").split("+").map(Number);
+  const terms = expression
+    .replaceAll(/[()\s]/g, "")
+    .split("+")
+    .map(Number);
   if (terms.length === 0 || terms.some((term) => !Number.isSafeInteger(term))) throw new Error(`not a number: ${expression}`);
   return terms.reduce((sum, term) => sum + term, 0);
 };
 
 const preprocess = (source: { dir: string; defines?: readonly string[] }, input: string, flag: string): string =>
   // -undef: the machine that generates must not show through.
-  execFileSync("cc", ["-E", "-P", flag, "-nostdinc", "-undef", "-I", source.dir, "-I", "/usr/include", ...(source.defines ?? []).map((d) => `-D${d}`), "-xc", "-"], {
-    input,
-    encoding: "utf8",
-    maxBuffer: 1 << 24,
-  });
+  execFileSync(
+    "cc",
+    [
+      "-E",
+      "-P",
+      flag,
+      "-nostdinc",
+      "-undef",
+      "-I",
+      source.dir,
+      "-I",
+      "/usr/include",
+      ...(source.defines ?? []).map((d) => `-D${d}`),
+      "-xc",
+      "-",
+    ],
+    {
+      input,
+      encoding: "utf8",
+      maxBuffer: 1 << 24,
+    },
+  );
 
 const readHeaders = (arch: string): Map<string, number> | null => {
   const source = sources[arch];
-  if (source === undefined || !existsSync(source.dir) || ![source.dir, "/usr/include"].some((dir) => existsSync(`${dir}/${source.header}`))) return null;
+  if (source === undefined || !existsSync(source.dir) || ![source.dir, "/usr/include"].some((dir) => existsSync(`${dir}/${source.header}`)))
+    return null;
   const include = `#include <${source.header}>\n`;
-  const macros = [...preprocess(source, include, "-dM").matchAll(/^#define (__(?:ARM_)?NR_(\w+)) /gm)].filter(([, , name]) => !noise.test(name ?? ""));
+  const macros = [...preprocess(source, include, "-dM").matchAll(/^#define (__(?:ARM_)?NR_(\w+)) /gm)].filter(
+    ([, , name]) => !noise.test(name ?? ""),
+  );
   // A second pass expands each macro: "read=(4000 + 3)".
   const text = preprocess(source, `${include}${macros.map(([, macro, name]) => `@${name}@ = ${macro};`).join("\n")}`, "-C");
   const numbers = new Map<string, number>();
-  for (const [, name, value] of text.matchAll(/@(\w+)@ = ([^;]*);/g)) if (name !== undefined && value !== undefined) numbers.set(name, evaluate(value));
+  for (const [, name, value] of text.matchAll(/@(\w+)@ = ([^;]*);/g))
+    if (name !== undefined && value !== undefined) numbers.set(name, evaluate(value));
   return numbers;
 };
 
@@ -190,6 +242,7 @@ const since = new Map<string, string[]>();
 for (const { name, since: version, older } of newer) if (older === undefined) since.set(version, [...(since.get(version) ?? []), name]);
 const lines = [
   "// Generated by scripts/generate-syscalls.ts. Do not edit.",
+  "// biome-ignore-all format: generated",
   "",
   "/** Every system call's name, in alphabetical order, with a blank between. */",
   `export const names = ${JSON.stringify(names.join(" "))};`,

@@ -23,7 +23,17 @@ test("numbers that every manual knows", () => {
 });
 
 test("names back, versions, and what is not there", () => {
-  assert.equal([nameOf("x86_64", 257), nameOf("x86_64", 334 + 60), versionOf("mseal"), versionOf("read"), isKnownName("set_tls"), isKnownName("nonesuch")], ["openat", null, 6010, 0, true, false]);
+  assert.equal(
+    [
+      nameOf("x86_64", 257),
+      nameOf("x86_64", 334 + 60),
+      versionOf("mseal"),
+      versionOf("read"),
+      isKnownName("set_tls"),
+      isKnownName("nonesuch"),
+    ],
+    ["openat", null, 6010, 0, true, false],
+  );
   assert.equal([nativeArchOf("amd64"), nativeArchOf("wasm"), numbersOf("pdp11").size], ["SCMP_ARCH_X86_64", null, 0]);
 });
 

@@ -44,7 +44,8 @@ export const architectures: Readonly<Record<string, Arch>> = {
 };
 
 /** GOARCH → SCMP_ARCH_*, or null for one that has no seccomp here. */
-export const nativeArchOf = (goarch: string): string | null => Object.entries(architectures).find(([, arch]) => arch.goarch === goarch)?.[0] ?? null;
+export const nativeArchOf = (goarch: string): string | null =>
+  Object.entries(architectures).find(([, arch]) => arch.goarch === goarch)?.[0] ?? null;
 
 const digit = (char: string): number => "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".indexOf(char);
 

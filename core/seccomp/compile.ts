@@ -32,7 +32,9 @@ export type SeccompRule = {
   readonly names: readonly string[];
   readonly action: string;
   readonly errnoRet?: number | undefined;
-  readonly args?: readonly { readonly index: number; readonly value: Int64; readonly valueTwo?: Int64 | undefined; readonly op: string }[] | undefined;
+  readonly args?:
+    | readonly { readonly index: number; readonly value: Int64; readonly valueTwo?: Int64 | undefined; readonly op: string }[]
+    | undefined;
 };
 
 export type SeccompTarget = {
@@ -89,7 +91,17 @@ const FLAG_TSYNC_ESRCH = 16;
 
 type Op = "eq" | "gt" | "ge" | "set";
 type Leaf = { readonly id: number; readonly size: number; readonly action: number };
-type Test = { readonly id: number; readonly size: number; readonly word: string; readonly offset: number; readonly mask: number; readonly op: Op; readonly k: number; readonly yes: Node; readonly no: Node };
+type Test = {
+  readonly id: number;
+  readonly size: number;
+  readonly word: string;
+  readonly offset: number;
+  readonly mask: number;
+  readonly op: Op;
+  readonly k: number;
+  readonly yes: Node;
+  readonly no: Node;
+};
 type Node = Leaf | Test;
 type Graph = {
   readonly leaf: (action: number) => Leaf;
@@ -136,7 +148,10 @@ const and = (a: number, b: number): number => (a & b) >>> 0;
 const ALL: Word = { hi: FULL, lo: FULL };
 
 /** What is known of the words on the way to a test: bounds, excluded values, and tests already made. */
-type Facts = { readonly bounds: ReadonlyMap<string, { readonly min: number; readonly max: number }>; readonly made: ReadonlyMap<string, boolean> };
+type Facts = {
+  readonly bounds: ReadonlyMap<string, { readonly min: number; readonly max: number }>;
+  readonly made: ReadonlyMap<string, boolean>;
+};
 const NOTHING: Facts = { bounds: new Map(), made: new Map() };
 
 const factKey = (word: string, op: Op, k: number): string => `${word} ${op} ${k}`;
@@ -200,7 +215,9 @@ const buildCondition = (graph: Graph, arch: Arch, condition: Condition, facts: F
   };
   const lowEqual = (known: Facts, ifSo: Then, ifNot: Then): Node => masked(low, mask.lo, and(value.lo, mask.lo), known, ifSo, ifNot);
   const equal = (known: Facts, ifSo: Then, ifNot: Then): Node =>
-    arch.bits === 32 ? lowEqual(known, ifSo, ifNot) : masked(high, mask.hi, and(value.hi, mask.hi), known, (more) => lowEqual(more, ifSo, ifNot), ifNot);
+    arch.bits === 32
+      ? lowEqual(known, ifSo, ifNot)
+      : masked(high, mask.hi, and(value.hi, mask.hi), known, (more) => lowEqual(more, ifSo, ifNot), ifNot);
   const above = (test: "gt" | "ge", ifSo: Then, ifNot: Then): Node => {
     const lowAbove: Then = (known) => ask(low, FULL, test, value.lo, known, ifSo, ifNot);
     if (arch.bits === 32) return lowAbove(facts);
@@ -208,12 +225,18 @@ const buildCondition = (graph: Graph, arch: Arch, condition: Condition, facts: F
     return ask(high, FULL, "eq", value.hi, facts, lowAbove, (known) => ask(high, FULL, "gt", value.hi, known, ifSo, ifNot));
   };
   switch (op) {
-    case "SCMP_CMP_NE": return equal(facts, no, yes);
-    case "SCMP_CMP_GT": return above("gt", yes, no);
-    case "SCMP_CMP_GE": return above("ge", yes, no);
-    case "SCMP_CMP_LT": return above("ge", no, yes);
-    case "SCMP_CMP_LE": return above("gt", no, yes);
-    default: return equal(facts, yes, no);
+    case "SCMP_CMP_NE":
+      return equal(facts, no, yes);
+    case "SCMP_CMP_GT":
+      return above("gt", yes, no);
+    case "SCMP_CMP_GE":
+      return above("ge", yes, no);
+    case "SCMP_CMP_LT":
+      return above("ge", no, yes);
+    case "SCMP_CMP_LE":
+      return above("gt", no, yes);
+    default:
+      return equal(facts, yes, no);
   }
 };
 
@@ -230,13 +253,31 @@ const buildRules = (graph: Graph, arch: Arch, rules: readonly Rule[], otherwise:
     if (rule === undefined || --budget < 0) return otherwise;
     const condition = rule.conditions[j];
     if (condition === undefined) return graph.leaf(rule.action);
-    return buildCondition(graph, arch, condition, facts, (known) => deep(i, j + 1, known), (known) => deep(i + 1, 0, known));
+    return buildCondition(
+      graph,
+      arch,
+      condition,
+      facts,
+      (known) => deep(i, j + 1, known),
+      (known) => deep(i + 1, 0, known),
+    );
   };
   const node = rules.length <= 64 ? deep(0, 0, NOTHING) : otherwise;
   if (rules.length <= 64 && budget >= 0) return node;
   return rules.reduceRight<Node>(
     (next, { action, conditions }) =>
-      conditions.reduceRight<Node>((match, condition) => buildCondition(graph, arch, condition, NOTHING, () => match, () => next), graph.leaf(action)),
+      conditions.reduceRight<Node>(
+        (match, condition) =>
+          buildCondition(
+            graph,
+            arch,
+            condition,
+            NOTHING,
+            () => match,
+            () => next,
+          ),
+        graph.leaf(action),
+      ),
     otherwise,
   );
 };
@@ -250,7 +291,7 @@ type Range = { readonly from: number; readonly node: Node };
 const SINGLES_PER_LEAF = 2;
 
 /** A leaf of the range tree: one decision for all its numbers but a few. */
-type Group = { readonly from: number; readonly singles: readonly Range[]; readonly node: Node; readonly weight: number };
+type Group = { readonly from: number; readonly singles: readonly Range[]; readonly node: Node };
 
 const buildGroups = (ranges: readonly Range[]): Group[] => {
   const groups: Group[] = [];
@@ -278,8 +319,7 @@ const buildGroups = (ranges: readonly Range[]): Group[] => {
         best = other;
       }
     }
-    const end = ranges[i + best.length]?.from ?? 2 ** 32;
-    groups.push({ from: first.from, singles: best.singles, node: main, weight: Math.min(end - first.from, 64) });
+    groups.push({ from: first.from, singles: best.singles, node: main });
     i += best.length;
   }
   return groups;
@@ -290,7 +330,11 @@ const buildRanges = (graph: Graph, ranges: readonly Range[]): Node => {
   const build = (from: number, to: number): Node => {
     const group = groups[from];
     if (group === undefined) throw new RangeError("an empty range of system calls");
-    if (to - from === 1) return group.singles.reduceRight<Node>((otherwise, single) => graph.test(NR, FULL, "eq", single.from, single.node, otherwise), group.node);
+    if (to - from === 1)
+      return group.singles.reduceRight<Node>(
+        (otherwise, single) => graph.test(NR, FULL, "eq", single.from, single.node, otherwise),
+        group.node,
+      );
     const middle = (from + to) >> 1;
     return graph.test(NR, FULL, "ge", groups[middle]?.from ?? 0, build(middle, to), build(from, middle));
   };
@@ -321,11 +365,18 @@ const emit = (root: Node): Instruction[] => {
   const nothingBetween = (place: number): boolean => place === reversed.length - 1;
   /** Where to enter a node when `loaded` is in the accumulator. */
   const keyOf = (node: Node, loaded: string): string =>
-    !("yes" in node) ? `ret ${node.action}` : node.word === loaded ? `jump ${node.id}` : loaded === `${node.offset}&${FULL}` ? `and ${node.id}` : `load ${node.id}`;
+    !("yes" in node)
+      ? `ret ${node.action}`
+      : node.word === loaded
+        ? `jump ${node.id}`
+        : loaded === `${node.offset}&${FULL}`
+          ? `and ${node.id}`
+          : `load ${node.id}`;
   const near = (node: Node, loaded: string): number => {
     const key = keyOf(node, loaded);
     const place = places.get(key) ?? 0;
-    if (reversed.length - place - 1 > LONGEST_JUMP) push(key, "yes" in node ? [0x05, 0, 0, reversed.length - place - 1] : [0x06, 0, 0, node.action]);
+    if (reversed.length - place - 1 > LONGEST_JUMP)
+      push(key, "yes" in node ? [0x05, 0, 0, reversed.length - place - 1] : [0x06, 0, 0, node.action]);
     return places.get(key) ?? 0;
   };
   const pushJump = (test: Test): void => {
@@ -365,24 +416,19 @@ const emit = (root: Node): Instruction[] => {
 
 // ── Policy ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** socketcall(2) and ipc(2): what the first argument stands for. The kernel looks at 32 and at 16 bits of it. */
-const multiplexed: Readonly<Record<string, { readonly mask: number; readonly calls: Readonly<Record<string, number>> }>> = {
-  socketcall: {
-    mask: FULL,
-    // biome-ignore format: a table
-    calls: {
-      socket: 1, bind: 2, connect: 3, listen: 4, accept: 5, getsockname: 6, getpeername: 7, socketpair: 8, send: 9, recv: 10, sendto: 11,
-      recvfrom: 12, shutdown: 13, setsockopt: 14, getsockopt: 15, sendmsg: 16, recvmsg: 17, accept4: 18, recvmmsg: 19, sendmmsg: 20,
-    },
-  },
-  ipc: {
-    mask: 0xffff, // the upper half is a version
-    // biome-ignore format: a table
-    calls: {
-      semop: 1, semget: 2, semctl: 3, semtimedop: 4, msgsnd: 11, msgrcv: 12, msgget: 13, msgctl: 14, shmat: 21, shmdt: 22, shmget: 23, shmctl: 24,
-    },
-  },
-};
+/** socketcall(2) and ipc(2): calls inside a call, told apart by the first argument, of which the kernel looks at 32 and at 16 bits. */
+type Inner = { readonly via: string; readonly subcall: number; readonly mask: number };
+const innerCalls: ReadonlyMap<string, Inner> = new Map([
+  // SYS_SOCKET is 1, and so on (linux/net.h).
+  ..."socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg"
+    .split(" ")
+    .map((name, i): [string, Inner] => [name, { via: "socketcall", subcall: i + 1, mask: FULL }]),
+  // linux/ipc.h; the upper half is a version.
+  ...["1 semop semget semctl semtimedop", "11 msgsnd msgrcv msgget msgctl", "21 shmat shmdt shmget shmctl"].flatMap((family) => {
+    const [first, ...calls] = family.split(" ");
+    return calls.map((name, i): [string, Inner] => [name, { via: "ipc", subcall: Number(first) + i, mask: 0xffff }]);
+  }),
+]);
 
 /** arm keeps its private calls (breakpoint, cacheflush, set_tls) far above all others. */
 const ARM_PRIVATE = 0xf0000;
@@ -456,7 +502,8 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
   for (const [i, name] of (policy.architectures ?? []).entries()) {
     const arch = Object.hasOwn(architectures, name) ? architectures[name] : undefined;
     if (arch === undefined) complain(`/architectures/${i}`, `unknown architecture ${JSON.stringify(name)}`);
-    else if (arch.bigEndian !== architectures[native]?.bigEndian) complain(`/architectures/${i}`, `${name} has another byte order than ${native}, so no kernel runs both`);
+    else if (arch.bigEndian !== architectures[native]?.bigEndian)
+      complain(`/architectures/${i}`, `${name} has another byte order than ${native}, so no kernel runs both`);
   }
 
   const defaultAction = parseAction(policy.defaultAction, policy.defaultErrnoRet, "/defaultAction", "/defaultErrnoRet");
@@ -476,7 +523,8 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
     for (const [j, { index, op, value, valueTwo }] of (entry.args ?? []).entries()) {
       if (!Number.isInteger(index) || index < 0 || index > 5) complain(`${at}/args/${j}/index`, "a system call has arguments 0 to 5");
       const masked = op === "SCMP_CMP_MASKED_EQ";
-      if (!masked && !["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT"].includes(op)) complain(`${at}/args/${j}/op`, `unknown operator ${JSON.stringify(op)}`);
+      if (!masked && !["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT"].includes(op))
+        complain(`${at}/args/${j}/op`, `unknown operator ${JSON.stringify(op)}`);
       // For a masked comparison `value` is the mask and `valueTwo` what must remain.
       conditions.push({ arg: index, op, value: toWord(masked ? (valueTwo ?? 0) : value), mask: masked ? toWord(value) : ALL });
     }
@@ -497,16 +545,19 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
     if (bit === undefined) complain(`/flags/${i}`, `unknown flag ${JSON.stringify(name)}`);
     else if (bit !== 32) flags |= bit;
     else if (!listener) notes.push(`${name} ignored: no rule notifies, and the kernel takes it only with a listener`);
-    else if (target.kernel !== undefined && target.kernel.major * 1000 + target.kernel.minor < 5019) complain(`/flags/${i}`, `${name} needs Linux 5.19, and this is ${target.kernel.major}.${target.kernel.minor}`);
+    else if (target.kernel !== undefined && target.kernel.major * 1000 + target.kernel.minor < 5019)
+      complain(`/flags/${i}`, `${name} needs Linux 5.19, and this is ${target.kernel.major}.${target.kernel.minor}`);
     else flags |= bit;
   }
   if (listener) flags |= FLAG_NEW_LISTENER | ((flags & 1) === 0 ? 0 : FLAG_TSYNC_ESRCH); // the kernel wants ESRCH where both return something
-  if (listener && (policy.listenerPath ?? "") === "") complain("/listenerPath", "required by SCMP_ACT_NOTIFY", "give the unix socket of the seccomp agent");
-  if ((policy.listenerMetadata ?? "") !== "" && (policy.listenerPath ?? "") === "") complain("/listenerMetadata", "must not be set without listenerPath");
+  if (listener && (policy.listenerPath ?? "") === "")
+    complain("/listenerPath", "required by SCMP_ACT_NOTIFY", "give the unix socket of the seccomp agent");
+  if ((policy.listenerMetadata ?? "") !== "" && (policy.listenerPath ?? "") === "")
+    complain("/listenerMetadata", "must not be set without listenerPath");
   if (issues.length > 0) return { issues };
 
   const graph = createGraph();
-  const newest = Math.max(0, ...rules.map(({ name }) => versionOf(name)));
+  const newest = rules.reduce((version, { name }) => Math.max(version, versionOf(name)), 0);
   const denies = !PERMISSIVE.has((defaultAction & 0xffff0000) >>> 0);
 
   /** One architecture's numbers, ascending and gapless from `start` up to (not with) `end`. */
@@ -537,22 +588,25 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
         if (arch.table !== "arm" || nr < ARM_PRIVATE) highest = Math.max(highest, nr);
         addRule(nr, rule);
       }
-      for (const [via, { mask, calls: subcalls }] of Object.entries(multiplexed)) {
-        const number = numbers.get(via);
-        const subcall = Object.hasOwn(subcalls, rule.name) ? subcalls[rule.name] : undefined;
-        if (number === undefined || subcall === undefined) continue;
-        if (rule.conditions.length > 0 && (rule.action | 0) > (defaultAction | 0)) continue; // signed, as the kernel ranks actions
-        addRule(number, { action: rule.action, conditions: [{ arg: 0, op: "SCMP_CMP_MASKED_EQ", value: { hi: 0, lo: subcall }, mask: { hi: 0, lo: mask } }] });
-      }
+      const inner = innerCalls.get(rule.name);
+      const outer = inner === undefined ? undefined : numbers.get(inner.via);
+      if (inner === undefined || outer === undefined) continue;
+      if (rule.conditions.length > 0 && (rule.action | 0) > (defaultAction | 0)) continue; // signed, as the kernel ranks actions
+      addRule(outer, {
+        action: rule.action,
+        conditions: [{ arg: 0, op: "SCMP_CMP_MASKED_EQ", value: { hi: 0, lo: inner.subcall }, mask: { hi: 0, lo: inner.mask } }],
+      });
     }
 
     const otherwise = graph.leaf(defaultAction);
     const decisions = new Map<number, Node>();
-    for (const [nr, { always, rules: conditional }] of calls) decisions.set(nr, always === undefined ? buildRules(graph, arch, conditional, otherwise) : graph.leaf(always));
+    for (const [nr, { always, rules: conditional }] of calls)
+      decisions.set(nr, always === undefined ? buildRules(graph, arch, conditional, otherwise) : graph.leaf(always));
     const knowsEnough = denies && highest >= 0;
     if (knowsEnough) {
       const enosys = graph.leaf(RET_ENOSYS);
-      for (const [call, nr] of numbers) if (nr <= highest && !namedHere.has(call) && !decisions.has(nr) && versionOf(call) > newest) decisions.set(nr, enosys);
+      for (const [call, nr] of numbers)
+        if (nr <= highest && !namedHere.has(call) && !decisions.has(nr) && versionOf(call) > newest) decisions.set(nr, enosys);
       if (arch.table === "s390" || arch.table === "s390x") decisions.set(0, enosys);
     }
 
@@ -592,13 +646,24 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
     const badArch = graph.leaf(BAD_ARCH);
     const below = x64 === undefined ? badArch : buildRanges(graph, rangesOf(x64, 0, X32_BIT));
     // −1 is what a tracer writes to skip a call: no x32 call, so not a bad architecture either (libseccomp).
-    const above = members.includes("SCMP_ARCH_X32") ? buildRanges(graph, rangesOf("SCMP_ARCH_X32", X32_BIT, END)) : graph.test(NR, FULL, "eq", FULL, graph.leaf(defaultAction), badArch);
+    const above = members.includes("SCMP_ARCH_X32")
+      ? buildRanges(graph, rangesOf("SCMP_ARCH_X32", X32_BIT, END))
+      : graph.test(NR, FULL, "eq", FULL, graph.leaf(defaultAction), badArch);
     return [token, graph.test(NR, FULL, "ge", X32_BIT, above, below)];
   });
-  const program = branches.reduceRight<Node>((otherwise, [token, node]) => graph.test(ARCH, FULL, "eq", token, node, otherwise), graph.leaf(BAD_ARCH));
+  const program = branches.reduceRight<Node>(
+    (otherwise, [token, node]) => graph.test(ARCH, FULL, "eq", token, node, otherwise),
+    graph.leaf(BAD_ARCH),
+  );
 
   const tooLong = (length: number): { readonly issues: readonly Issue[] } => ({
-    issues: [{ pointer: root, message: `the policy compiles to ${length} instructions, and the kernel takes ${MAX_INSTRUCTIONS}`, hint: "use fewer argument conditions or fewer architectures" }],
+    issues: [
+      {
+        pointer: root,
+        message: `the policy compiles to ${length} instructions, and the kernel takes ${MAX_INSTRUCTIONS}`,
+        hint: "use fewer argument conditions or fewer architectures",
+      },
+    ],
   });
   const nodes = countNodes(program);
   if (nodes > MAX_INSTRUCTIONS) return tooLong(nodes); // each is an instruction at least; spares the emitter's recursion

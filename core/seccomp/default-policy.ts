@@ -104,7 +104,11 @@ const personalities = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
  * @param caps the bounding set, names as in config.json
  * @param arch GOARCH's word
  */
-export const buildDefaultSeccomp = (caps: readonly string[], arch: string, kernel: { readonly major: number; readonly minor: number }): Seccomp => {
+export const buildDefaultSeccomp = (
+  caps: readonly string[],
+  arch: string,
+  kernel: { readonly major: number; readonly minor: number },
+): Seccomp => {
   const has = new Set(caps);
   const names = new Set(
     [
@@ -122,11 +126,19 @@ export const buildDefaultSeccomp = (caps: readonly string[], arch: string, kerne
     { names: ["socket"], action: allow, args: [{ index: 0, value: 38, op: "SCMP_CMP_LT" }] },
     { names: ["socket"], action: allow, args: [{ index: 0, value: 39, op: "SCMP_CMP_EQ" }] },
     { names: ["socket"], action: allow, args: [{ index: 0, value: 40, op: "SCMP_CMP_GT" }] },
-    ...personalities.map((value) => ({ names: ["personality"], action: "SCMP_ACT_ALLOW" as const, args: [{ index: 0, value, op: "SCMP_CMP_EQ" as const }] })),
+    ...personalities.map((value) => ({
+      names: ["personality"],
+      action: "SCMP_ACT_ALLOW" as const,
+      args: [{ index: 0, value, op: "SCMP_CMP_EQ" as const }],
+    })),
   ];
   if (!has.has("CAP_SYS_ADMIN")) {
     // No new namespaces. s390 has clone's flags second. clone3's are in memory, where seccomp cannot look: ENOSYS makes libc fall back to clone.
-    syscalls.push({ names: ["clone"], action: allow, args: [{ index: arch === "s390x" || arch === "s390" ? 1 : 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }] });
+    syscalls.push({
+      names: ["clone"],
+      action: allow,
+      args: [{ index: arch === "s390x" || arch === "s390" ? 1 : 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],
+    });
     syscalls.push({ names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS });
   }
   return {

@@ -26,13 +26,46 @@ const BPF_DIV = 0x30;
 /** What seccomp_check_filter (kernel/seccomp.c) lets pass, by code. No packet loads, no modulo. */
 const ALLOWED: ReadonlySet<number> = new Set([
   0x20, // ld [abs]; the kernel rewrites it to read seccomp_data
-  0x80, 0x81, // ld len, ldx len
-  0x00, 0x01, // ld #k, ldx #k
-  0x60, 0x61, 0x02, 0x03, // ld M[], ldx M[], st, stx
-  0x04, 0x0c, 0x14, 0x1c, 0x24, 0x2c, 0x34, 0x3c, 0x44, 0x4c, 0x54, 0x5c, 0x64, 0x6c, 0x74, 0x7c, 0xa4, 0xac, 0x84, // alu
-  0x05, 0x15, 0x1d, 0x25, 0x2d, 0x35, 0x3d, 0x45, 0x4d, // jumps
-  0x06, 0x16, // ret #k, ret a
-  0x07, 0x87, // tax, txa
+  0x80,
+  0x81, // ld len, ldx len
+  0x00,
+  0x01, // ld #k, ldx #k
+  0x60,
+  0x61,
+  0x02,
+  0x03, // ld M[], ldx M[], st, stx
+  0x04,
+  0x0c,
+  0x14,
+  0x1c,
+  0x24,
+  0x2c,
+  0x34,
+  0x3c,
+  0x44,
+  0x4c,
+  0x54,
+  0x5c,
+  0x64,
+  0x6c,
+  0x74,
+  0x7c,
+  0xa4,
+  0xac,
+  0x84, // alu
+  0x05,
+  0x15,
+  0x1d,
+  0x25,
+  0x2d,
+  0x35,
+  0x3d,
+  0x45,
+  0x4d, // jumps
+  0x06,
+  0x16, // ret #k, ret a
+  0x07,
+  0x87, // tax, txa
 ]);
 
 /**
@@ -40,7 +73,8 @@ const ALLOWED: ReadonlySet<number> = new Set([
  * seccomp_check_filter. Null where it would load the filter; else the first offence.
  */
 export const validateFilter = (filter: readonly Instruction[]): { readonly at: number; readonly reason: string } | null => {
-  if (filter.length === 0 || filter.length > MAX_INSTRUCTIONS) return { at: 0, reason: `${filter.length} instructions, and the kernel takes 1 to ${MAX_INSTRUCTIONS}` };
+  if (filter.length === 0 || filter.length > MAX_INSTRUCTIONS)
+    return { at: 0, reason: `${filter.length} instructions, and the kernel takes 1 to ${MAX_INSTRUCTIONS}` };
   // Scratch words that are written on every path to an instruction, as bits; all ones until the instruction is reached.
   const written = new Array<number>(filter.length).fill(0xffff);
   written[0] = 0;
@@ -51,7 +85,8 @@ export const validateFilter = (filter: readonly Instruction[]): { readonly at: n
       if (!Number.isInteger(jt) || jt < 0 || jt > 255 || !Number.isInteger(jf) || jf < 0 || jf > 255) return "jump is not 8 bits wide";
       const kind = code & 7;
       if (code === 0x20 && (k >= DATA_SIZE || k % 4 !== 0)) return `load at ${k} is outside struct seccomp_data or unaligned`;
-      if ((kind === 4 && (code & 0xf0) === BPF_DIV && (code & 8) === 0 && k === 0) || ((code === 0x64 || code === 0x74) && k >= 32)) return "division by zero or shift beyond 31";
+      if ((kind === 4 && (code & 0xf0) === BPF_DIV && (code & 8) === 0 && k === 0) || ((code === 0x64 || code === 0x74) && k >= 32))
+        return "division by zero or shift beyond 31";
       let memory = written[at] ?? 0;
       if (code === 0x60 || code === 0x61 || kind === 2 || kind === 3) {
         if (k >= SCRATCH_WORDS) return `scratch word ${k} does not exist`;
@@ -79,16 +114,26 @@ const wordOf = (data: SeccompData, offset: number, bigEndian: boolean): number =
 
 const arithmetic = (operation: number, a: number, b: number): number | null => {
   switch (operation) {
-    case 0x00: return (a + b) >>> 0;
-    case 0x10: return (a - b) >>> 0;
-    case 0x20: return Math.imul(a, b) >>> 0;
-    case BPF_DIV: return b === 0 ? null : Math.floor(a / b);
-    case 0x40: return (a | b) >>> 0;
-    case 0x50: return (a & b) >>> 0;
-    case 0x60: return b > 31 ? 0 : (a << b) >>> 0;
-    case 0x70: return b > 31 ? 0 : a >>> b;
-    case 0x80: return -a >>> 0;
-    default: return (a ^ b) >>> 0;
+    case 0x00:
+      return (a + b) >>> 0;
+    case 0x10:
+      return (a - b) >>> 0;
+    case 0x20:
+      return Math.imul(a, b) >>> 0;
+    case BPF_DIV:
+      return b === 0 ? null : Math.floor(a / b);
+    case 0x40:
+      return (a | b) >>> 0;
+    case 0x50:
+      return (a & b) >>> 0;
+    case 0x60:
+      return b > 31 ? 0 : (a << b) >>> 0;
+    case 0x70:
+      return b > 31 ? 0 : a >>> b;
+    case 0x80:
+      return -a >>> 0;
+    default:
+      return (a ^ b) >>> 0;
   }
 };
 
@@ -99,7 +144,11 @@ const holds = (operation: number, a: number, b: number): boolean =>
  * Runs a filter that `validateFilter` accepts. `action` is the return value (SECCOMP_RET_*, with its data in the low 16 bits), `steps` the
  * instructions that were executed.
  */
-export const runFilter = (filter: readonly Instruction[], data: SeccompData, bigEndian = false): { readonly action: number; readonly steps: number } => {
+export const runFilter = (
+  filter: readonly Instruction[],
+  data: SeccompData,
+  bigEndian = false,
+): { readonly action: number; readonly steps: number } => {
   const memory = new Array<number>(SCRATCH_WORDS).fill(0);
   let a = 0;
   let x = 0;
@@ -118,16 +167,23 @@ export const runFilter = (filter: readonly Instruction[], data: SeccompData, big
         else x = value;
         break;
       }
-      case 2: memory[k] = a; break;
-      case 3: memory[k] = x; break;
+      case 2:
+        memory[k] = a;
+        break;
+      case 3:
+        memory[k] = x;
+        break;
       case 4: {
         const value = arithmetic(code & 0xf0, a, operand);
         if (value === null) return { action: 0, steps }; // as the kernel: division by zero ends the program with 0, which kills
         a = value;
         break;
       }
-      case 5: at += code === 0x05 ? k : holds(code & 0xf0, a, operand) ? jt : jf; break;
-      case 6: return { action: (code === 0x16 ? a : k) >>> 0, steps };
+      case 5:
+        at += code === 0x05 ? k : holds(code & 0xf0, a, operand) ? jt : jf;
+        break;
+      case 6:
+        return { action: (code === 0x16 ? a : k) >>> 0, steps };
       default:
         if (code === 0x07) x = a;
         else a = x;

@@ -22,12 +22,27 @@ const ENOSYS = 0x50026;
 const WORD = 2n ** 32n;
 
 // socketcall's and ipc's first arguments, by the call that they stand for (linux/net.h, linux/ipc.h).
-const sockets = "socket bind listen connect accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg";
-const viaSocketcall = new Map(sockets.replace("listen connect", "connect listen").split(" ").map((name, i) => [name, BigInt(i + 1)]));
+const sockets =
+  "socket bind listen connect accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg";
+const viaSocketcall = new Map(
+  sockets
+    .replace("listen connect", "connect listen")
+    .split(" ")
+    .map((name, i) => [name, BigInt(i + 1)]),
+);
 const viaIpc = new Map([
-  ["semop", 1n], ["semget", 2n], ["semctl", 3n], ["semtimedop", 4n],
-  ["msgsnd", 11n], ["msgrcv", 12n], ["msgget", 13n], ["msgctl", 14n],
-  ["shmat", 21n], ["shmdt", 22n], ["shmget", 23n], ["shmctl", 24n],
+  ["semop", 1n],
+  ["semget", 2n],
+  ["semctl", 3n],
+  ["semtimedop", 4n],
+  ["msgsnd", 11n],
+  ["msgrcv", 12n],
+  ["msgget", 13n],
+  ["msgctl", 14n],
+  ["shmat", 21n],
+  ["shmdt", 22n],
+  ["shmget", 23n],
+  ["shmctl", 24n],
 ]);
 
 type Arg = NonNullable<SeccompRule["args"]>[number];
@@ -42,15 +57,25 @@ const matches = ({ index, op, value, valueTwo }: Arg, data: SeccompData, bits: n
   if (bits === 32) {
     found %= WORD;
     // -1 and the like mean their lower half; other wide values are larger than any argument
-    if (wanted >= 2n ** 64n - 2n ** 31n || (op === "SCMP_CMP_MASKED_EQ" && wanted >> 32n === WORD - 1n && (BigInt(valueTwo ?? 0) & 0x80000000n) !== 0n)) wanted %= WORD;
+    if (
+      wanted >= 2n ** 64n - 2n ** 31n ||
+      (op === "SCMP_CMP_MASKED_EQ" && wanted >> 32n === WORD - 1n && (BigInt(valueTwo ?? 0) & 0x80000000n) !== 0n)
+    )
+      wanted %= WORD;
   }
   switch (op) {
-    case "SCMP_CMP_NE": return found !== wanted;
-    case "SCMP_CMP_LT": return found < wanted;
-    case "SCMP_CMP_LE": return found <= wanted;
-    case "SCMP_CMP_GT": return found > wanted;
-    case "SCMP_CMP_GE": return found >= wanted;
-    default: return found === wanted;
+    case "SCMP_CMP_NE":
+      return found !== wanted;
+    case "SCMP_CMP_LT":
+      return found < wanted;
+    case "SCMP_CMP_LE":
+      return found <= wanted;
+    case "SCMP_CMP_GT":
+      return found > wanted;
+    case "SCMP_CMP_GE":
+      return found >= wanted;
+    default:
+      return found === wanted;
   }
 };
 
@@ -64,7 +89,8 @@ export const evaluate = (policy: SeccompPolicy, goarch: string, data: SeccompDat
     .filter((name) => (isX32 ? name === "SCMP_ARCH_X32" : name !== "SCMP_ARCH_X32"))
     .map((name) => architectures[name])
     .find((candidate) => candidate?.audit === data.arch);
-  if (arch === undefined) return isX32 && data.nr === 0xffffffff && named.some((name) => architectures[name]?.audit === data.arch) ? fallback : 0;
+  if (arch === undefined)
+    return isX32 && data.nr === 0xffffffff && named.some((name) => architectures[name]?.audit === data.arch) ? fallback : 0;
 
   const numbers = numbersOf(arch.table);
   const entries = policy.syscalls ?? [];
@@ -83,7 +109,10 @@ export const evaluate = (policy: SeccompPolicy, goarch: string, data: SeccompDat
     if (numbers.get(name) === data.nr) {
       if (args.every((arg) => matches(arg, data, arch.bits))) hits.push({ action, always: args.length === 0 });
     }
-    for (const [via, subcalls, size] of [["socketcall", viaSocketcall, 32], ["ipc", viaIpc, 16]] as const) {
+    for (const [via, subcalls, size] of [
+      ["socketcall", viaSocketcall, 32],
+      ["ipc", viaIpc, 16],
+    ] as const) {
       const subcall = subcalls.get(name);
       if (subcall === undefined || numbers.get(via) !== data.nr) continue;
       if (args.length > 0 && (action | 0) > (fallback | 0)) continue;
