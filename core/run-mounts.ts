@@ -30,7 +30,7 @@ const TmpfsSchema = z.object({
   options: z.array(z.string()),
 });
 
-export const UserMountSchema = z.discriminatedUnion("type", [BindSchema, TmpfsSchema]);
+export const UserMountSchema = z.lazy(() => z.discriminatedUnion("type", [BindSchema, TmpfsSchema]));
 export type UserMount = z.infer<typeof UserMountSchema>;
 
 const usage = (flag: string, text: string, what: string, hint?: string): Fault =>

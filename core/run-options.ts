@@ -20,114 +20,122 @@ const maybeText = z.nullable(text);
 const maybe64 = z.nullable(int64);
 const maybeInt = z.nullable(z.int());
 
-const DeviceRateSchema = z.object({ path: text, rate: uint64 });
+const DeviceRateSchema = z.lazy(() => z.object({ path: text, rate: uint64 }));
+
+// The schemas are lazy, as those of config.json: reading flags needs none, only a container that was stored does.
 
 /** Limits of `linux.resources`; null where no limit was asked for. */
-export const LimitsSchema = z.object({
-  /** Bytes. */
-  memory: maybe64,
-  /** Bytes of memory and swap together; -1: no limit on swap; null: as docker, twice the memory. */
-  memorySwap: maybe64,
-  memoryReservation: maybe64,
-  swappiness: maybeInt,
-  oomKillDisable: z.boolean(),
-  /** Billionths of a CPU. */
-  nanoCpus: maybeInt,
-  cpuShares: maybe64,
-  /** Microseconds. */
-  cpuPeriod: maybeInt,
-  cpuQuota: maybe64,
-  cpuRealtimePeriod: maybe64,
-  cpuRealtimeRuntime: maybe64,
-  cpusetCpus: maybeText,
-  cpusetMems: maybeText,
-  /** null or -1: no limit. */
-  pids: maybe64,
-  blkioWeight: maybeInt,
-  blkioWeightDevices: z.array(z.object({ path: text, weight: z.int() })),
-  deviceReadBps: z.array(DeviceRateSchema),
-  deviceWriteBps: z.array(DeviceRateSchema),
-  deviceReadIops: z.array(DeviceRateSchema),
-  deviceWriteIops: z.array(DeviceRateSchema),
-});
+export const LimitsSchema = z.lazy(() =>
+  z.object({
+    /** Bytes. */
+    memory: maybe64,
+    /** Bytes of memory and swap together; -1: no limit on swap; null: as docker, twice the memory. */
+    memorySwap: maybe64,
+    memoryReservation: maybe64,
+    swappiness: maybeInt,
+    oomKillDisable: z.boolean(),
+    /** Billionths of a CPU. */
+    nanoCpus: maybeInt,
+    cpuShares: maybe64,
+    /** Microseconds. */
+    cpuPeriod: maybeInt,
+    cpuQuota: maybe64,
+    cpuRealtimePeriod: maybe64,
+    cpuRealtimeRuntime: maybe64,
+    cpusetCpus: maybeText,
+    cpusetMems: maybeText,
+    /** null or -1: no limit. */
+    pids: maybe64,
+    blkioWeight: maybeInt,
+    blkioWeightDevices: z.array(z.object({ path: text, weight: z.int() })),
+    deviceReadBps: z.array(DeviceRateSchema),
+    deviceWriteBps: z.array(DeviceRateSchema),
+    deviceReadIops: z.array(DeviceRateSchema),
+    deviceWriteIops: z.array(DeviceRateSchema),
+  }),
+);
 
-export const SecurityOptionsSchema = z.object({
-  noNewPrivileges: z.boolean(),
-  /** `profile` carries the text of docker's or the OCI's JSON. */
-  seccomp: z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("default") }),
-    z.object({ kind: z.literal("unconfined") }),
-    z.object({ kind: z.literal("profile"), path: text, text }),
-  ]),
-  mask: texts,
-  /** Paths, with `/*` at the end for what lies below; `ALL` for every masked and read-only path. */
-  unmask: texts,
-  apparmor: maybeText,
-  /** SELinux: `disable`, `type:…`, `level:…` */
-  labels: texts,
-});
+export const SecurityOptionsSchema = z.lazy(() =>
+  z.object({
+    noNewPrivileges: z.boolean(),
+    /** `profile` carries the text of docker's or the OCI's JSON. */
+    seccomp: z.discriminatedUnion("kind", [
+      z.object({ kind: z.literal("default") }),
+      z.object({ kind: z.literal("unconfined") }),
+      z.object({ kind: z.literal("profile"), path: text, text }),
+    ]),
+    mask: texts,
+    /** Paths, with `/*` at the end for what lies below; `ALL` for every masked and read-only path. */
+    unmask: texts,
+    apparmor: maybeText,
+    /** SELinux: `disable`, `type:…`, `level:…` */
+    labels: texts,
+  }),
+);
 
-export const RunOptionsSchema = z.object({
-  /** As it was typed: `hello`, `oci:DIR[:tag]`, a reference (`core/image/reference.ts`). */
-  image: text,
-  /** What stands behind the image; empty: the image's Cmd. */
-  args: texts,
-  name: maybeText,
-  rm: z.boolean(),
-  detach: z.boolean(),
-  cidfile: maybeText,
-  platform: maybeText,
-  pull: z.enum(["always", "missing", "never"]),
-  quiet: z.boolean(),
-  snapshotter: z.nullable(z.enum(SNAPSHOTTERS)),
-  storage: maybeText,
-  labels: textMap,
-  annotations: textMap,
+export const RunOptionsSchema = z.lazy(() =>
+  z.object({
+    /** As it was typed: `hello`, `oci:DIR[:tag]`, a reference (`core/image/reference.ts`). */
+    image: text,
+    /** What stands behind the image; empty: the image's Cmd. */
+    args: texts,
+    name: maybeText,
+    rm: z.boolean(),
+    detach: z.boolean(),
+    cidfile: maybeText,
+    platform: maybeText,
+    pull: z.enum(["always", "missing", "never"]),
+    quiet: z.boolean(),
+    snapshotter: z.nullable(z.enum(SNAPSHOTTERS)),
+    storage: maybeText,
+    labels: textMap,
+    annotations: textMap,
 
-  interactive: z.boolean(),
-  tty: z.boolean(),
-  sigProxy: z.boolean(),
-  /** null: the image's; [] removes it. */
-  entrypoint: z.nullable(texts),
-  /** `NAME=VALUE`, or `NAME` to remove the image's. Later ones win. */
-  env: texts,
-  user: maybeText,
-  groupAdd: texts,
-  workdir: maybeText,
-  init: z.boolean(),
-  /** `SIGTERM`, `SIGRTMIN+3`, or a number in text. */
-  stopSignal: maybeText,
-  stopTimeout: maybeInt,
-  /** -1 is written as 2^64 − 1, RLIM_INFINITY. */
-  ulimits: z.array(z.object({ type: z.enum(RLIMITS), soft: uint64, hard: uint64 })),
-  oomScoreAdj: maybeInt,
+    interactive: z.boolean(),
+    tty: z.boolean(),
+    sigProxy: z.boolean(),
+    /** null: the image's; [] removes it. */
+    entrypoint: z.nullable(texts),
+    /** `NAME=VALUE`, or `NAME` to remove the image's. Later ones win. */
+    env: texts,
+    user: maybeText,
+    groupAdd: texts,
+    workdir: maybeText,
+    init: z.boolean(),
+    /** `SIGTERM`, `SIGRTMIN+3`, or a number in text. */
+    stopSignal: maybeText,
+    stopTimeout: maybeInt,
+    /** -1 is written as 2^64 − 1, RLIM_INFINITY. */
+    ulimits: z.array(z.object({ type: z.enum(RLIMITS), soft: uint64, hard: uint64 })),
+    oomScoreAdj: maybeInt,
 
-  mounts: z.array(UserMountSchema),
-  readOnly: z.boolean(),
-  /** Bytes; null: 64 MiB. */
-  shmSize: maybe64,
-  devices: z.array(z.object({ source: text, destination: text })),
+    mounts: z.array(UserMountSchema),
+    readOnly: z.boolean(),
+    /** Bytes; null: 64 MiB. */
+    shmSize: maybe64,
+    devices: z.array(z.object({ source: text, destination: text })),
 
-  privileged: z.boolean(),
-  /** `ALL` or names with `CAP_`. */
-  capAdd: texts,
-  capDrop: texts,
-  security: SecurityOptionsSchema,
+    privileged: z.boolean(),
+    /** `ALL` or names with `CAP_`. */
+    capAdd: texts,
+    capDrop: texts,
+    security: SecurityOptionsSchema,
 
-  limits: LimitsSchema,
-  /** Where limits cannot be enforced: refuse, or run and say so. */
-  limitsPolicy: z.enum(["enforce", "best-effort"]),
+    limits: LimitsSchema,
+    /** Where limits cannot be enforced: refuse, or run and say so. */
+    limitsPolicy: z.enum(["enforce", "best-effort"]),
 
-  /** `none`, `host`, `default`, or the name of a driver or network. */
-  network: text,
-  hostname: maybeText,
-  domainname: maybeText,
-  ipc: z.enum(["private", "host", "none"]),
-  pid: z.enum(["private", "host"]),
-  uts: z.enum(["private", "host"]),
-  cgroupns: z.enum(["private", "host"]),
-  sysctls: textMap,
-});
+    /** `none`, `host`, `default`, or the name of a driver or network. */
+    network: text,
+    hostname: maybeText,
+    domainname: maybeText,
+    ipc: z.enum(["private", "host", "none"]),
+    pid: z.enum(["private", "host"]),
+    uts: z.enum(["private", "host"]),
+    cgroupns: z.enum(["private", "host"]),
+    sysctls: textMap,
+  }),
+);
 
 export type RunOptions = z.infer<typeof RunOptionsSchema>;
 export type Limits = z.infer<typeof LimitsSchema>;

@@ -16,28 +16,30 @@ const ConditionSchema = z.nullish(
 );
 const archs = z.nullish(z.array(z.enum(SECCOMP_ARCHS)));
 
-const ProfileSchema = z.object({
-  defaultAction: z.enum(SECCOMP_ACTIONS),
-  defaultErrnoRet: z.nullish(uint32),
-  architectures: archs,
-  archMap: z.nullish(z.array(z.object({ architecture: z.string(), subArchitectures: archs }))),
-  flags: z.nullish(z.array(z.enum(SECCOMP_FLAGS))),
-  listenerPath: z.nullish(z.string()),
-  listenerMetadata: z.nullish(z.string()),
-  syscalls: z.nullish(
-    z.array(
-      z.object({
-        names: texts,
-        name: z.nullish(z.string()),
-        action: z.enum(SECCOMP_ACTIONS),
-        errnoRet: z.nullish(uint32),
-        args: z.nullish(z.array(z.object({ index: uint32, value: uint64, valueTwo: z.nullish(uint64), op: z.enum(SECCOMP_OPERATORS) }))),
-        includes: ConditionSchema,
-        excludes: ConditionSchema,
-      }),
+const ProfileSchema = z.lazy(() =>
+  z.object({
+    defaultAction: z.enum(SECCOMP_ACTIONS),
+    defaultErrnoRet: z.nullish(uint32),
+    architectures: archs,
+    archMap: z.nullish(z.array(z.object({ architecture: z.string(), subArchitectures: archs }))),
+    flags: z.nullish(z.array(z.enum(SECCOMP_FLAGS))),
+    listenerPath: z.nullish(z.string()),
+    listenerMetadata: z.nullish(z.string()),
+    syscalls: z.nullish(
+      z.array(
+        z.object({
+          names: texts,
+          name: z.nullish(z.string()),
+          action: z.enum(SECCOMP_ACTIONS),
+          errnoRet: z.nullish(uint32),
+          args: z.nullish(z.array(z.object({ index: uint32, value: uint64, valueTwo: z.nullish(uint64), op: z.enum(SECCOMP_OPERATORS) }))),
+          includes: ConditionSchema,
+          excludes: ConditionSchema,
+        }),
+      ),
     ),
-  ),
-});
+  }),
+);
 
 /** For whom a profile's conditions are decided. `arch` is GOARCH's word. */
 export type SeccompTarget = {
