@@ -25,7 +25,6 @@ die() { say "$1"; shift; for line; do echo "       $line" >&2; done; exit 1; }
 
 # One hash over the names and contents of files, read from stdin as paths that end in NUL. No test is an input of a product.
 hash() { LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-32; }
-stamp_deps() { cat package.json package-lock.json | hash_text; }
 hash_text() { sha256sum | cut -c1-32; }
 stamp_native() { find native -path native/build -prune -o -type f -not -name '*.test.ts' -print0 | hash; }
 stamp_bundle() {
@@ -46,7 +45,7 @@ all_current() {
   native_current && bundle_current && image_current
 }
 
-deps=$(uname -m)-$(stamp_deps)
+deps=$(uname -m)-$(hash_text <package-lock.json)
 if [ -z "$deps_only" ]; then
   native=$(uname -m)-$(stamp_native)
   bundle=$(stamp_bundle)
@@ -63,7 +62,8 @@ build() {
 
   if ! deps_current; then
     say "npm packages, with Node 24 (npm ci)"
-    # npm's lines are shown only if it fails. --foreground-scripts is not wanted: no script of a package matters.
+    command -v npm >/dev/null || die "there is no npm" "an administrator types: apt-get install npm"
+    # npm's lines are shown only if it fails.
     log=$(mktemp)
     if ! npm ci --no-fund --no-audit --loglevel=error >"$log" 2>&1 9<&-; then
       cat "$log" >&2
