@@ -15,7 +15,7 @@ export type Flag = {
   readonly short?: string;
   /** Other names of the same flag; not shown. */
   readonly aliases?: readonly string[];
-  /** `switch` takes no value (but `=true` or `=false`), `text` and `int` keep the last one given, `list` keeps all. */
+  /** `switch` takes no value (but `=true` or `=false`); of `text` and `int` the last one given counts, of `list` all do. */
   readonly kind: "switch" | "text" | "int" | "list";
   /** What stands for the value in help, e.g. `BYTES`. */
   readonly value?: string;

@@ -7,6 +7,7 @@ import {
   choosePlatform,
   formatPlatform,
   isAttestation,
+  linuxPlatform,
   normalizePlatform,
   type Platform,
   type PlatformDescriptor,
@@ -15,7 +16,7 @@ import {
   platformPreference,
 } from "./platform.ts";
 
-const host: Platform = { os: "linux", architecture: "amd64", variant: "", osVersion: "", osFeatures: [] };
+const host: Platform = linuxPlatform("amd64");
 const parse = (text: string): Platform => parsePlatform(text, host);
 
 test("specifiers", () => {

@@ -76,6 +76,10 @@ export const normalizePlatform = (platform: Platform): Platform => ({
   osFeatures: sortedUnique(platform.osFeatures),
 });
 
+/** This machine, of which the facts know Go's word for the architecture: its oldest variant, but v7 for arm. */
+export const linuxPlatform = (architecture: string): Platform =>
+  normalizePlatform({ os: "linux", architecture, variant: "", osVersion: "", osFeatures: [] });
+
 /** From an index's or a config's fields. Not yet normalised: a message should show what the image says. */
 export const platformFromSpec = (spec: SpecPlatform): Platform => ({
   os: spec.os,
