@@ -6,7 +6,7 @@
 import { joinPointer } from "#core/json";
 import { encodeUtf8 } from "#core/utf8";
 import type { Config, IdMapping, Linux, NamespaceType, Process, Resources, Seccomp } from "./config.ts";
-import { type Int64, isObject } from "./fields.ts";
+import { compareInt64, type Int64, isObject } from "./fields.ts";
 import { describe, type Report, suggest } from "./issues.ts";
 
 // capabilities(7) as of Linux 6.x; in the order of their numbers.
@@ -83,7 +83,7 @@ const on =
 const between =
   (low: number, high: number): Test =>
   (value) =>
-    (typeof value === "number" || typeof value === "bigint") && value >= low && value <= high;
+    (typeof value === "number" || typeof value === "bigint") && compareInt64(value, low) >= 0 && compareInt64(value, high) <= 0;
 
 const isAbsolute = on((path) => path.startsWith("/"));
 const isFilled = on((text) => text !== "");
@@ -216,7 +216,7 @@ const checkProcess = (process: Process, { issue, note, known }: Report): void =>
     const first = seen.get(type);
     if (first !== undefined) issue(`${at}/type`, `${type} is set twice: first in /process/rlimits/${first}`);
     seen.set(type, first ?? i);
-    if (soft > hard) issue(`${at}/soft`, `the soft limit ${soft} is above the hard limit ${hard}`);
+    if (compareInt64(soft, hard) > 0) issue(`${at}/soft`, `the soft limit ${soft} is above the hard limit ${hard}`);
   }
 
   const sets = process.capabilities ?? {};
@@ -255,12 +255,13 @@ const checkProcess = (process: Process, { issue, note, known }: Report): void =>
     issue(`${at}/nice`, `${policy} takes no nice value`, "SCHED_OTHER and SCHED_BATCH do");
   if (policy === "SCHED_DEADLINE") {
     const end = deadline ?? 0;
-    const whole = BigInt(period ?? 0) === 0n ? end : (period ?? 0);
-    if (BigInt(runtime ?? 0) === 0n || (runtime ?? 0) > end || end > whole)
+    const whole = compareInt64(period ?? 0, 0) === 0 ? end : (period ?? 0);
+    if (compareInt64(runtime ?? 0, 0) === 0 || compareInt64(runtime ?? 0, end) > 0 || compareInt64(end, whole) > 0)
       issue(at, "SCHED_DEADLINE needs 0 < runtime <= deadline <= period");
   } else {
     for (const [name, value] of Object.entries({ runtime, deadline, period })) {
-      if (policy !== undefined && BigInt(value ?? 0) !== 0n) issue(`${at}/${name}`, `${policy} takes no ${name}`, "SCHED_DEADLINE does");
+      if (policy !== undefined && compareInt64(value ?? 0, 0) !== 0)
+        issue(`${at}/${name}`, `${policy} takes no ${name}`, "SCHED_DEADLINE does");
     }
   }
 };
@@ -416,12 +417,12 @@ const checkResources = (
   { issue, note, known }: Report,
 ): void => {
   const at = "/linux/resources";
-  const positive = (value: Int64 | undefined): value is Int64 => value !== undefined && value > 0;
+  const positive = (value: Int64 | undefined): value is Int64 => value !== undefined && compareInt64(value, 0) > 0;
   if (positive(memory.swap)) {
     if (!positive(memory.limit)) {
       if (known(`${at}/memory/limit`))
         issue(`${at}/memory/swap`, "has no meaning without memory.limit: it limits memory and swap together");
-    } else if (memory.swap < memory.limit) {
+    } else if (compareInt64(memory.swap, memory.limit) < 0) {
       issue(
         `${at}/memory/swap`,
         `${memory.swap} is below memory.limit ${memory.limit}: it limits memory and swap together`,
@@ -432,7 +433,7 @@ const checkResources = (
   for (const name of ["kernel", "kernelTCP"] as const) {
     if (positive(memory[name])) note(`${at}/memory/${name}`, "is ignored: the kernel has no such limit of its own any more");
   }
-  if (positive(cpu.burst) && positive(cpu.quota) && cpu.burst > cpu.quota)
+  if (positive(cpu.burst) && positive(cpu.quota) && compareInt64(cpu.burst, cpu.quota) > 0)
     issue(`${at}/cpu/burst`, `${cpu.burst} is above the quota ${cpu.quota}`);
   for (const [i, { weight, leafWeight }] of (blockIO.weightDevice ?? []).entries()) {
     if (weight === undefined && leafWeight === undefined)

@@ -32,13 +32,20 @@ const integer = (min: number, max: number) =>
     integerHint,
   );
 
+/**
+ * An order of 64-bit integers: negative, zero or positive. Never compare a number with a bigint by `<`: QuickJS-NG answers
+ * wrongly where both are negative and the number is a double (`JSON.parse("-1") >= -5n` is false there).
+ */
+export const compareInt64 = (a: Int64, b: Int64): number => {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  const difference = BigInt(a) - BigInt(b);
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
+};
+
 // A double beyond 2^53 − 1 (from 1e19, say) is refused: which integer was meant is no longer known.
 const wide = (min: bigint, max: bigint) =>
   expecting<Int64>(
-    (value) => {
-      if (typeof value !== "bigint" && !(typeof value === "number" && Number.isSafeInteger(value))) return false;
-      return value >= min && value <= max;
-    },
+    (value) => (typeof value === "bigint" ? value >= min && value <= max : Number.isSafeInteger(value) && Number(value) >= Number(min)),
     `an integer from ${min} to ${max}`,
     integerHint,
   );
