@@ -140,6 +140,7 @@ test("help and man page come from the table", () => {
   assert.not.match(help, /gpus/);
   const man = formatMan([{ name: "x-y", kind: "text", value: "A-B", help: ".dot \\ -v", differs: "Less" }, ...table]);
   assert.match(man, /\.TP\n\\fB\\-\\-x\\-y\\fR \\fIA\\-B\\fR\n\\&\.dot \\e \\-v\.\nLess\.\n/);
+  assert.match(formatMan([{ name: "x", kind: "text", value: "A=…", help: "… b" }]), /A=\.\.\.\\fR\n\\&\.\.\. b\.\n/);
   assert.match(man, /Not supported yet\n.*\\-\\-gpus/);
 });
 

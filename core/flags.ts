@@ -232,11 +232,12 @@ export const formatHelp = (table: readonly Flag[]): string => {
     .join("\n");
 };
 
-/** Text for roff: hyphens that are typed, backslashes, and a line that begins with a control character. */
+/** Text for roff: hyphens that are typed, backslashes, no character beyond ASCII, and a line that begins with a control character. */
 const roff = (text: string): string =>
   text
     .replace(/\\/g, "\\e")
     .replace(/-/g, "\\-")
+    .replace(/…/g, "...")
     .replace(/^([.'])/gm, "\\&$1");
 
 /** The OPTIONS of a man page (man(7) macros): the supported flags, how they differ from docker's, and the list of those that are refused. */
