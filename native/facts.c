@@ -730,7 +730,7 @@ static void read_dir(struct dir *dir)
 		return;
 	}
 	strcpy(dir->existing, dir->path);
-	struct stat st;
+	struct stat st = {0};
 	while (stat(dir->existing, &st) < 0 && dir->existing[1]) {
 		char *slash = strrchr(dir->existing, '/');
 		slash[slash == dir->existing] = 0;
