@@ -272,3 +272,12 @@ export const planDevices = (config: Config, context: MountContext): readonly Ste
     ...deviceLinks.map(([path, target]) => child("symlink", { path, target }, "(default device)")),
   ].filter((step) => step !== null);
 };
+
+/** Every option that is read here, for `features`; others go to the file system as they are. */
+export const MOUNT_OPTIONS: readonly string[] = [
+  "bind",
+  "rbind",
+  ...Object.keys(attributes).flatMap((name) => [name, `r${name}`]),
+  ...Object.keys(propagations).flatMap((name) => [name, `r${name}`]),
+  ...superblock,
+].sort();

@@ -1,0 +1,58 @@
+/** Coracle's directories, checked before use: what lies in them is trusted. */
+import { chmodSync, lstatSync, mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { Fault } from "#core/fault";
+
+const uid = (): number => process.getuid?.() ?? 0;
+
+/** A directory that is ours, private, and no link: else whoever can write there could plant plans for us to run. */
+const ensurePrivate = (path: string, create: boolean): string | null => {
+  try {
+    if (create) mkdirSync(path, { recursive: true, mode: 0o700 });
+    const stat = lstatSync(path);
+    if (!stat.isDirectory()) return `${path} is not a directory`;
+    if (stat.uid !== uid()) return `${path} belongs to uid ${stat.uid}, not to you (${uid()})`;
+    if ((stat.mode & 0o022) !== 0) {
+      chmodSync(path, 0o700);
+    }
+    return null;
+  } catch (cause) {
+    return cause instanceof Error ? cause.message : String(cause);
+  }
+};
+
+/**
+ * The directory of running containers' state: `--root`; else below $XDG_RUNTIME_DIR; else, for root, /run; else a private
+ * directory under /tmp.
+ * @throws Fault E_RUNTIME_DIR that says what is wrong with each.
+ */
+export const ensureRuntimeRoot = (explicit: string | null): string => {
+  const xdg = process.env["XDG_RUNTIME_DIR"] ?? "";
+  const candidates =
+    explicit !== null
+      ? [explicit]
+      : [...(xdg.startsWith("/") ? [`${xdg}/coracle`] : []), ...(uid() === 0 ? ["/run/coracle"] : []), `/tmp/coracle-${uid()}`];
+  const reasons: string[] = [];
+  for (const path of candidates) {
+    const reason = ensurePrivate(path, true);
+    if (reason === null) return path;
+    reasons.push(reason);
+  }
+  throw new Fault("E_RUNTIME_DIR", {
+    message: "no directory for the state of running containers",
+    why: reasons.join("; "),
+    hint: explicit === null ? "set XDG_RUNTIME_DIR to a directory of your own (mode 0700), or give --root DIR" : "give --root a directory that is yours and that nobody else can write to",
+  });
+};
+
+/**
+ * The directory of what lasts: `--storage`, $CORACLE_STORAGE, $XDG_DATA_HOME/coracle, ~/.local/share/coracle.
+ * @throws Fault E_STORAGE.
+ */
+export const ensureStorage = (explicit: string | null): string => {
+  const data = process.env["XDG_DATA_HOME"] ?? "";
+  const path = explicit ?? process.env["CORACLE_STORAGE"] ?? (data.startsWith("/") ? `${data}/coracle` : `${homedir()}/.local/share/coracle`);
+  const reason = ensurePrivate(path, true);
+  if (reason === null) return path;
+  throw new Fault("E_STORAGE", { message: `the storage directory ${path} cannot be used`, why: reason, hint: "give --storage DIR, or set CORACLE_STORAGE, to a directory that you can write to" });
+};
