@@ -47,34 +47,53 @@ export const architectures: Readonly<Record<string, Arch>> = {
 export const nativeArchOf = (goarch: string): string | null =>
   Object.entries(architectures).find(([, arch]) => arch.goarch === goarch)?.[0] ?? null;
 
-const digit = (char: string): number => "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".indexOf(char);
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+let digits: ReadonlyMap<string, number> | undefined;
 
-let nameList: readonly string[] | undefined;
-const decoded = new Map<string, ReadonlyMap<string, number>>();
+/** The position of a character in the alphabet of `syscalls.ts`. */
+const digit = (char: string): number => {
+  digits ??= new Map([...alphabet].map((letter, i) => [letter, i]));
+  return digits.get(char) ?? 0;
+};
 
-/** An architecture's system calls, name → number. Decoded on first use: a start needs at most three of the tables. */
-export const numbersOf = (table: string): ReadonlyMap<string, number> => {
+let nameIds: ReadonlyMap<string, number> | undefined;
+
+/** All names with their ids, which are the same on every architecture. */
+const idsByName = (): ReadonlyMap<string, number> => {
+  nameIds ??= new Map(names.split(" ").map((name, id) => [name, id]));
+  return nameIds;
+};
+
+/** A name's id; undefined where no architecture has a call of this name. */
+export const idOf = (name: string): number | undefined => idsByName().get(name);
+
+const decoded = new Map<string, readonly number[]>();
+
+/** An architecture's system calls by id: the number, or −1. Decoded on first use: a start needs at most three of the tables. */
+export const numbersById = (table: string): readonly number[] => {
   const known = decoded.get(table);
   if (known !== undefined) return known;
-  nameList ??= names.split(" ");
-  const numbers = new Map<string, number>();
+  const numbers = new Array<number>(idsByName().size).fill(-1);
   for (const [first, calls] of tables[table] ?? []) {
     for (let i = 0; i < calls.length; i += 2) {
-      if (calls[i] === ".") continue;
-      const name = nameList[digit(calls.charAt(i)) * 64 + digit(calls.charAt(i + 1))];
-      if (name !== undefined) numbers.set(name, first + i / 2);
+      const high = calls.charAt(i);
+      if (high !== ".") numbers[digit(high) * 64 + digit(calls.charAt(i + 1))] = first + i / 2;
     }
   }
   decoded.set(table, numbers);
   return numbers;
 };
 
-let nameSet: ReadonlySet<string> | undefined;
+const named = new Map<string, ReadonlyMap<string, number>>();
 
-/** Whether any architecture has a call of this name. */
-export const isKnownName = (name: string): boolean => {
-  nameSet ??= new Set(names.split(" "));
-  return nameSet.has(name);
+/** An architecture's system calls, name → number. */
+export const numbersOf = (table: string): ReadonlyMap<string, number> => {
+  const known = named.get(table);
+  if (known !== undefined) return known;
+  const numbers = numbersById(table);
+  const found = new Map([...idsByName()].map(([name, id]): [string, number] => [name, numbers[id] ?? -1]).filter(([, nr]) => nr >= 0));
+  named.set(table, found);
+  return found;
 };
 
 /** A call's name, for `explain`; null for a number without one. */
@@ -83,13 +102,19 @@ export const nameOf = (table: string, nr: number): string | null => {
   return null;
 };
 
-let versions: ReadonlyMap<string, number> | undefined;
+let versions: readonly number[] | undefined;
 
-/** `major * 1000 + minor` of the Linux that first had the call; 0 for all that is older than 5.1. */
-export const versionOf = (name: string): number => {
-  versions ??= new Map(since.flatMap(([version, calls]) => calls.split(" ").map((call) => [call, toVersion(version)] as const)));
-  return versions.get(name) ?? 0;
+/** By id, `major * 1000 + minor` of the Linux that first had the call; 0 for all that is older than 5.1. */
+export const versionsById = (): readonly number[] => {
+  if (versions !== undefined) return versions;
+  const found = new Array<number>(idsByName().size).fill(0);
+  for (const [version, calls] of since) for (const call of calls.split(" ")) found[idOf(call) ?? 0] = toVersion(version);
+  versions = found;
+  return found;
 };
+
+/** The same for one name; 0 also for an unknown one. */
+export const versionOf = (name: string): number => versionsById()[idOf(name) ?? -1] ?? 0;
 
 const toVersion = (text: string): number => {
   const [major = 0, minor = 0] = text.split(".").map(Number);

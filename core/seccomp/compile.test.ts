@@ -282,6 +282,21 @@ test("jumps beyond 255 instructions: a return of its own for every call of three
   }
 });
 
+test("a call with a thousand conditions", () => {
+  const policy = {
+    defaultAction: "SCMP_ACT_ERRNO",
+    syscalls: Array.from({ length: 1000 }, (_, i) => ({
+      names: ["read"],
+      action: i % 2 === 0 ? "SCMP_ACT_ALLOW" : "SCMP_ACT_LOG",
+      args: [{ index: 1, value: i * 3, op: "SCMP_CMP_EQ" }],
+    })),
+  };
+  const compiled = compile(policy);
+  for (const value of [0n, 1n, 3n, 1500n, 2994n, 2997n, 3000n, 2n ** 32n])
+    assert.is(ask(compiled, 0, [0n, value]), actionText(evaluate(policy, "amd64", { nr: 0, arch: X64, args: [0n, value] })), `${value}`);
+  console.log(`  a thousand values: ${compiled.filter.length} instructions`);
+});
+
 // ── Property: the compiled filter says what the policy says ──────────────────────────────────────────────────────────
 
 const hosts: readonly (readonly [goarch: string, others: readonly string[]])[] = [

@@ -12,7 +12,7 @@
  * depth of the trees is what counts. That cache follows only ld, and, jmp with a constant, and ret: nothing else is used.
  */
 import type { Issue } from "#core/fault";
-import { type Arch, architectures, isKnownName, nativeArchOf, numbersOf, versionOf, X32_BIT } from "#core/seccomp/arch";
+import { type Arch, architectures, idOf, nativeArchOf, numbersById, versionsById, X32_BIT } from "#core/seccomp/arch";
 import { type Instruction, MAX_INSTRUCTIONS } from "#core/seccomp/interpret";
 
 type Int64 = number | bigint;
@@ -362,7 +362,6 @@ const emit = (root: Node): Instruction[] => {
   const push = (key: string, instruction: Instruction): void => {
     places.set(key, reversed.push(instruction) - 1);
   };
-  const nothingBetween = (place: number): boolean => place === reversed.length - 1;
   /** Where to enter a node when `loaded` is in the accumulator. */
   const keyOf = (node: Node, loaded: string): string =>
     !("yes" in node)
@@ -390,53 +389,69 @@ const emit = (root: Node): Instruction[] => {
     } while (reversed.length !== before);
     push(`jump ${test.id}`, [jumpCode[test.op], before - yes - 1, before - no - 1, test.k]);
   };
-  const write = (node: Node, loaded: string): void => {
+  const finish = (node: Test, loaded: string): void => {
     const key = keyOf(node, loaded);
-    if (places.has(key)) return;
-    if (!("yes" in node)) {
-      push(key, [0x06, 0, 0, node.action]);
-      return;
-    }
     const jump = `jump ${node.id}`;
-    if (!places.has(jump)) {
-      // The larger half first, that is further away.
-      const [far, close] = node.yes.size > node.no.size ? [node.yes, node.no] : [node.no, node.yes];
-      write(far, node.word);
-      write(close, node.word);
-      pushJump(node);
-    }
+    if (!places.has(jump)) pushJump(node);
     if (key === jump) return;
-    if (!nothingBetween(places.get(jump) ?? -1)) pushJump(node); // a load falls through, so its jump must follow
+    if (places.get(jump) !== reversed.length - 1) pushJump(node); // a load falls through, so its jump must follow
     if (node.mask !== FULL) push(`and ${node.id}`, [0x54, 0, 0, node.mask]);
-    if (node.word !== loaded && key.startsWith("load")) push(key, [0x20, 0, 0, node.offset]);
+    if (key.startsWith("load")) push(key, [0x20, 0, 0, node.offset]);
   };
-  write(root, "");
+  // A stack of our own: a list of a thousand values is a thousand nodes deep, too deep for QuickJS to recurse into.
+  const pending: { readonly node: Node; readonly loaded: string; readonly ready: boolean }[] = [{ node: root, loaded: "", ready: false }];
+  for (let item = pending.pop(); item !== undefined; item = pending.pop()) {
+    const { node, loaded, ready } = item;
+    if (places.has(keyOf(node, loaded))) continue;
+    if (!("yes" in node)) push(keyOf(node, loaded), [0x06, 0, 0, node.action]);
+    else if (ready || places.has(`jump ${node.id}`)) finish(node, loaded);
+    else {
+      // The larger half is written first, and so ends up further away.
+      const [far, close] = node.yes.size > node.no.size ? [node.yes, node.no] : [node.no, node.yes];
+      pending.push(
+        { node, loaded, ready: true },
+        { node: close, loaded: node.word, ready: false },
+        { node: far, loaded: node.word, ready: false },
+      );
+    }
+  }
   return reversed.reverse();
 };
 
 // ── Policy ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** socketcall(2) and ipc(2): calls inside a call, told apart by the first argument, of which the kernel looks at 32 and at 16 bits. */
-type Inner = { readonly via: string; readonly subcall: number; readonly mask: number };
-const innerCalls: ReadonlyMap<string, Inner> = new Map([
-  // SYS_SOCKET is 1, and so on (linux/net.h).
-  ..."socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg"
-    .split(" ")
-    .map((name, i): [string, Inner] => [name, { via: "socketcall", subcall: i + 1, mask: FULL }]),
-  // linux/ipc.h; the upper half is a version.
-  ...["1 semop semget semctl semtimedop", "11 msgsnd msgrcv msgget msgctl", "21 shmat shmdt shmget shmctl"].flatMap((family) => {
-    const [first, ...calls] = family.split(" ");
-    return calls.map((name, i): [string, Inner] => [name, { via: "ipc", subcall: Number(first) + i, mask: 0xffff }]);
-  }),
-]);
+const counted = (calls: string, first: number): [string, number][] => calls.split(" ").map((call, i) => [call, first + i]);
+
+/** socketcall(2) and ipc(2): calls inside a call, told apart by those bits of the first argument that the kernel looks at (linux/net.h, linux/ipc.h). */
+const multiplexers: readonly {
+  readonly via: string;
+  readonly mask: number;
+  readonly calls: readonly (readonly [call: string, subcall: number])[];
+}[] = [
+  {
+    via: "socketcall",
+    mask: FULL,
+    calls: counted(
+      "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg",
+      1,
+    ),
+  },
+  {
+    via: "ipc",
+    mask: 0xffff, // the upper half is a version
+    calls: [
+      ...counted("semop semget semctl semtimedop", 1),
+      ...counted("msgsnd msgrcv msgget msgctl", 11),
+      ...counted("shmat shmdt shmget shmctl", 21),
+    ],
+  },
+];
 
 /** arm keeps its private calls (breakpoint, cacheflush, set_tls) far above all others. */
 const ARM_PRIVATE = 0xf0000;
 
 /** A rule for one name, as parsed. */
-type NamedRule = { readonly name: string; readonly action: number; readonly conditions: readonly Condition[] };
-
-type CallRules = { always: number | undefined; readonly rules: Rule[] };
+type NamedRule = { readonly id: number; readonly action: number; readonly conditions: readonly Condition[] };
 
 /**
  * A value on a 32-bit architecture: the upper half of seccomp_data's argument is always 0 there. A sign-extended value
@@ -530,10 +545,11 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
     }
     const repeated = new Set(conditions.map(({ arg }) => arg)).size < conditions.length;
     for (const [j, name] of entry.names.entries()) {
+      const id = idOf(name);
       if (name === "") complain(`${at}/names/${j}`, "an empty name");
-      else if (!isKnownName(name)) unknown.add(name);
-      if (repeated) for (const condition of conditions) rules.push({ name, action, conditions: [condition] });
-      else rules.push({ name, action, conditions });
+      else if (id === undefined) unknown.add(name);
+      else if (repeated) for (const condition of conditions) rules.push({ id, action, conditions: [condition] });
+      else rules.push({ id, action, conditions });
     }
     if (repeated) notes.push(`syscalls/${i} (${entry.names[0]}…): two conditions on one argument, so any one of its conditions is enough`);
   }
@@ -557,56 +573,65 @@ export const compileSeccomp = (policy: SeccompPolicy, target: SeccompTarget): Co
   if (issues.length > 0) return { issues };
 
   const graph = createGraph();
-  const newest = rules.reduce((version, { name }) => Math.max(version, versionOf(name)), 0);
+  const versions = versionsById();
+  const newest = rules.reduce((version, { id }) => Math.max(version, versions[id] ?? 0), 0);
+  const namedIds = new Set(rules.map(({ id }) => id));
+  /** Calls younger than the profile. */
+  const younger = [...versions.keys()].filter((id) => (versions[id] ?? 0) > newest && !namedIds.has(id));
   const denies = !PERMISSIVE.has((defaultAction & 0xffff0000) >>> 0);
 
   /** One architecture's numbers, ascending and gapless from `start` up to (not with) `end`. */
   const rangesOf = (name: string, start: number, end: number): Range[] => {
     const arch = architectures[name];
     if (arch === undefined) return [];
-    const numbers = numbersOf(arch.table);
-    const calls = new Map<number, CallRules>();
-    let highest = -1;
-    const addRule = (nr: number, rule: Rule): void => {
-      if (rule.action === defaultAction) return;
-      const call = calls.get(nr) ?? { always: undefined, rules: [] };
-      calls.set(nr, call);
-      let conditions = rule.conditions;
-      if (arch.bits === 32) {
-        const decided = conditions.map(decidedBy32);
-        if (decided.includes(false)) return;
-        conditions = conditions.filter((_, i) => decided[i] === undefined);
+    const numbers = numbersById(arch.table);
+    const numberOf = (call: string): number => numbers[idOf(call) ?? -1] ?? -1;
+    const always = new Map<number, number>();
+    const conditional = new Map<number, Rule[]>();
+    const addRule = (nr: number, { action, conditions }: Rule): void => {
+      if (action === defaultAction) return;
+      if (conditions.length === 0) {
+        if (!always.has(nr)) always.set(nr, action);
+        return;
       }
-      if (rule.conditions.length === 0) call.always ??= rule.action;
-      else call.rules.push({ action: rule.action, conditions });
+      const list = conditional.get(nr) ?? [];
+      conditional.set(nr, list);
+      const decided = arch.bits === 32 ? conditions.map(decidedBy32) : [];
+      if (!decided.includes(false)) list.push({ action, conditions: conditions.filter((_, i) => decided[i] === undefined) });
     };
-    const namedHere = new Set<string>();
+    const inner = new Map<number, { readonly outer: number; readonly condition: Condition }>();
+    for (const { via, mask, calls } of multiplexers) {
+      const outer = numberOf(via);
+      if (outer < 0) continue;
+      for (const [call, subcall] of calls) {
+        const condition = { arg: 0, op: "SCMP_CMP_MASKED_EQ", value: { hi: 0, lo: subcall }, mask: { hi: 0, lo: mask } };
+        inner.set(idOf(call) ?? -1, { outer, condition });
+      }
+    }
+    let highest = -1;
     for (const rule of rules) {
-      const nr = numbers.get(rule.name);
-      if (nr !== undefined) {
-        namedHere.add(rule.name);
-        if (arch.table !== "arm" || nr < ARM_PRIVATE) highest = Math.max(highest, nr);
+      const nr = numbers[rule.id] ?? -1;
+      if (nr >= 0) {
+        if (nr > highest && (arch.table !== "arm" || nr < ARM_PRIVATE)) highest = nr;
         addRule(nr, rule);
       }
-      const inner = innerCalls.get(rule.name);
-      const outer = inner === undefined ? undefined : numbers.get(inner.via);
-      if (inner === undefined || outer === undefined) continue;
+      const muxed = inner.get(rule.id);
+      if (muxed === undefined) continue;
       if (rule.conditions.length > 0 && (rule.action | 0) > (defaultAction | 0)) continue; // signed, as the kernel ranks actions
-      addRule(outer, {
-        action: rule.action,
-        conditions: [{ arg: 0, op: "SCMP_CMP_MASKED_EQ", value: { hi: 0, lo: inner.subcall }, mask: { hi: 0, lo: inner.mask } }],
-      });
+      addRule(muxed.outer, { action: rule.action, conditions: [muxed.condition] });
     }
 
     const otherwise = graph.leaf(defaultAction);
     const decisions = new Map<number, Node>();
-    for (const [nr, { always, rules: conditional }] of calls)
-      decisions.set(nr, always === undefined ? buildRules(graph, arch, conditional, otherwise) : graph.leaf(always));
+    for (const [nr, action] of always) decisions.set(nr, graph.leaf(action));
+    for (const [nr, list] of conditional) if (!always.has(nr)) decisions.set(nr, buildRules(graph, arch, list, otherwise));
     const knowsEnough = denies && highest >= 0;
     if (knowsEnough) {
       const enosys = graph.leaf(RET_ENOSYS);
-      for (const [call, nr] of numbers)
-        if (nr <= highest && !namedHere.has(call) && !decisions.has(nr) && versionOf(call) > newest) decisions.set(nr, enosys);
+      for (const id of younger) {
+        const nr = numbers[id] ?? -1;
+        if (nr >= 0 && nr <= highest && !decisions.has(nr)) decisions.set(nr, enosys);
+      }
       if (arch.table === "s390" || arch.table === "s390x") decisions.set(0, enosys);
     }
 
