@@ -6,6 +6,7 @@ import { Fault } from "#core/fault";
 import { parseJson, stringifyJson } from "#core/json";
 import { ConfigSchema, parseConfig } from "./config.ts";
 import { FeaturesSchema } from "./features.ts";
+import { compareInt64 } from "./fields.ts";
 import { parseDocument } from "./issues.ts";
 import { StateSchema } from "./state.ts";
 import { compile, errorPointers, isAbsent, type Json, list, readText, schemasOf } from "./test/data.ts";
@@ -424,6 +425,15 @@ test("never fails otherwise, whatever the document", () => {
       for (const { line, message } of issues) assert.ok(line !== undefined && !/something else|undefined|Invalid/.test(message), message);
     }),
     { numRuns: 500 },
+  );
+});
+
+test("64-bit integers are ordered across number and bigint", () => {
+  const int64 = fc.oneof(fc.maxSafeInteger(), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n }));
+  fc.assert(
+    fc.property(int64, int64, (a, b) => {
+      assert.is(Math.sign(compareInt64(a, b)), BigInt(a) < BigInt(b) ? -1 : BigInt(a) > BigInt(b) ? 1 : 0);
+    }),
   );
 });
 
