@@ -78,6 +78,8 @@ test("each flag lands in its place", () => {
     ["--entrypoint sh", "entrypoint", ["sh"]],
     ["--entrypoint=", "entrypoint", []],
     ["-e A=1 -e HOST -e GONE -e EMPTY", "env", ["A=1", "HOST=here", "GONE", "EMPTY="]],
+    ["-e constructor", "env", ["constructor"]],
+    ["-l __proto__=x", "labels", Object.fromEntries([["__proto__", "x"]])],
     ["--env-file vars.env -e A=2", "env", ["A=1", "B=two words ", "HOST=here", "C=", "D=#x", "A=2"]],
     ["-l a=b --label c --label-file labels", "labels", { "x.y": "1", z: "", a: "b", c: "" }],
     ["--annotation k=v=w", "annotations", { k: "v=w" }],

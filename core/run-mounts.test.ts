@@ -100,6 +100,7 @@ test("--mount", () => {
     ["type=bind,dst=/b", "E_USAGE", /source is missing/],
     ["type=bind,src=a,dst=/b", "E_USAGE", /must be an absolute path/],
     ["type=bind,src=/a,dst=b", "E_USAGE", /must be absolute/],
+    ["type=bind,src=/a,dst=/b,constructor=bar", "E_USAGE", /"constructor" is not an option of a bind/],
     ["type=bind,src=/a,dst=/b,foo=bar", "E_USAGE", /"foo" is not an option of a bind/],
     ["type=bind,src=/a,dst=/b,tmpfs-size=1m", "E_USAGE", /"tmpfs-size" is not an option of a bind/],
     ["type=tmpfs,src=/a,dst=/b", "E_USAGE", /"source" is not an option of a tmpfs/],
@@ -139,6 +140,7 @@ test("--tmpfs", () => {
   assert.match(refusal(() => parseTmpfs("run")).message, /must be absolute/);
   assert.match(refusal(() => parseTmpfs("/")).message, /cannot be/);
   assert.match(refusal(() => parseTmpfs("/run:bogus")).message, /"bogus" is not an option/);
+  assert.match(refusal(() => parseTmpfs("/run:constructor")).message, /"constructor" is not an option/);
   assert.match(refusal(() => parseTmpfs("/run:foo=1")).message, /"foo=1" is not an option/);
 });
 

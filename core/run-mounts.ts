@@ -130,37 +130,39 @@ export const parseVolume = (text: string, cwd: string): UserMount => {
 };
 
 /** Options of tmpfs that are a word, by what they decide: the last one wins (moby/sys/mount's MergeTmpfsOptions). */
-const tmpfsWords: Readonly<Record<string, string>> = {
-  ...{
-    ro: "ro",
-    rw: "ro",
-    suid: "suid",
-    nosuid: "suid",
-    dev: "dev",
-    nodev: "dev",
-    exec: "exec",
-    noexec: "exec",
-    sync: "sync",
-    async: "sync",
-  },
-  ...{
-    dirsync: "dirsync",
-    atime: "atime",
-    noatime: "atime",
-    diratime: "diratime",
-    nodiratime: "diratime",
-    relatime: "relatime",
-    norelatime: "relatime",
-  },
-  ...{
-    strictatime: "strictatime",
-    nostrictatime: "strictatime",
-    private: "propagation",
-    rprivate: "propagation",
-    slave: "propagation",
-    rslave: "propagation",
-  },
-};
+const tmpfsWords: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    ...{
+      ro: "ro",
+      rw: "ro",
+      suid: "suid",
+      nosuid: "suid",
+      dev: "dev",
+      nodev: "dev",
+      exec: "exec",
+      noexec: "exec",
+      sync: "sync",
+      async: "sync",
+    },
+    ...{
+      dirsync: "dirsync",
+      atime: "atime",
+      noatime: "atime",
+      diratime: "diratime",
+      nodiratime: "diratime",
+      relatime: "relatime",
+      norelatime: "relatime",
+    },
+    ...{
+      strictatime: "strictatime",
+      nostrictatime: "strictatime",
+      private: "propagation",
+      rprivate: "propagation",
+      slave: "propagation",
+      rslave: "propagation",
+    },
+  }),
+);
 const tmpfsKeys: readonly string[] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
 const mergeTmpfs = (flag: string, text: string, asked: readonly string[]): string[] => {
@@ -168,7 +170,7 @@ const mergeTmpfs = (flag: string, text: string, asked: readonly string[]): strin
   for (const option of ["noexec", "nosuid", "nodev", "rprivate", ...asked]) {
     if (option === "defaults") continue;
     const equals = option.indexOf("=");
-    const key = equals < 0 ? tmpfsWords[option] : option.slice(0, equals);
+    const key = equals < 0 ? tmpfsWords.get(option) : option.slice(0, equals);
     if (key === undefined || (equals >= 0 && !tmpfsKeys.includes(key))) {
       throw usage(
         flag,
@@ -207,7 +209,9 @@ const csvFields = (text: string): readonly string[] | null => {
   }
 };
 
-const mountKeys: Readonly<Record<string, string>> = { src: "source", dst: "target", destination: "target", ro: "readonly" };
+const mountKeys: ReadonlyMap<string, string> = new Map(
+  Object.entries({ src: "source", dst: "target", destination: "target", ro: "readonly" }),
+);
 
 /** `--mount type=bind|tmpfs,source=…,target=…,…`, CSV, keys as docker's. @throws Fault E_USAGE; E_UNSUPPORTED for volumes and images. */
 export const parseMount = (text: string, cwd: string): UserMount => {
@@ -222,7 +226,7 @@ export const parseMount = (text: string, cwd: string): UserMount => {
     if (key.trim() !== key || key === "") throw usage(flag, text, `"${field}" is not key=value`);
     if (value !== null && value.trim() !== value) throw usage(flag, text, `the value of ${key} begins or ends with a blank`);
     if (value === "") throw usage(flag, text, `the value of ${key} is empty`);
-    const name = mountKeys[key] ?? key;
+    const name = mountKeys.get(key) ?? key;
     if (value === null && !["readonly", "bind-create-src", "bind-nonrecursive", "volume-nocopy"].includes(name))
       throw usage(flag, text, `"${field}" is not key=value`);
     given.set(name, value ?? "true");

@@ -193,11 +193,14 @@ const fileLines = (flag: string, path: string, source: string): readonly string[
       return checkVariable(`${flag} ${path}`, line);
     });
 
+/** The caller's variable; `process.env` inherits from Object, and `-e constructor` must not find that. */
+const variable = ({ env }: RunInputs, name: string): string | undefined => (Object.hasOwn(env, name) ? env[name] : undefined);
+
 const readEnv = (values: FlagValues, inputs: RunInputs): string[] => {
   const entries: string[] = [];
   for (const path of flagList(values, "env-file")) {
     for (const line of fileLines("--env-file", path, inputs.readText(path))) {
-      const here = inputs.env[line];
+      const here = variable(inputs, line);
       // A lone name in a file that is not set here is left out; on the command line it removes the image's.
       if (line.includes("=")) entries.push(line);
       else if (here !== undefined) entries.push(`${line}=${here}`);
@@ -205,7 +208,7 @@ const readEnv = (values: FlagValues, inputs: RunInputs): string[] => {
   }
   for (const entry of flagList(values, "env")) {
     checkVariable("--env", entry);
-    const here = inputs.env[entry];
+    const here = variable(inputs, entry);
     entries.push(entry.includes("=") || here === undefined ? entry : `${entry}=${here}`);
   }
   return entries;
