@@ -218,6 +218,7 @@ static int by_depth(const void *a, const void *b) {
 
 int apply_late_dirs(struct untar *u) {
 	size_t count = 0;
+	if (u->late_count == 0) return 0;
 	qsort(u->late, u->late_count, sizeof *u->late, by_ino);
 	/* Of several for one directory, the last holds; one of a directory that is gone finds another inode, or none. */
 	for (size_t i = 0; i < u->late_count; i++) {

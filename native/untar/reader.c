@@ -343,6 +343,7 @@ static int read_sparse_map(struct untar *u) {
 		if (read_content(u, &data, &gap) < 0) return -1;
 		if (gap == 0) return fail(u, "sparse", EBADMSG);
 	}
+	e->size = e->left; /* the map is no content */
 	return 0;
 }
 
@@ -384,6 +385,10 @@ static int read_pax_sparse(struct untar *u, const struct pax *pax, int version) 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
 
 static bool checksum_holds(const uint8_t *header) {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+	(void)header; /* a fuzzer would never get past it */
+	return true;
+#else
 	int64_t stored;
 	int32_t sum = 8 * ' ', signed_sum = 8 * ' '; /* some old writers summed signed bytes */
 	for (int i = 0; i < BLOCK; i++) {
@@ -392,6 +397,7 @@ static bool checksum_holds(const uint8_t *header) {
 		signed_sum += (int8_t)header[i];
 	}
 	return parse_number(header + 148, 8, &stored) && (stored == sum || stored == signed_sum);
+#endif
 }
 
 static bool is_zero_block(const uint8_t *block) {
