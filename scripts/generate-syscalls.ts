@@ -6,9 +6,10 @@
  *
  * x86, x86_64, x32 (Debian: linux-libc-dev) and loongarch64 (asm-generic of the same package) are regenerated on any
  * amd64 Debian; the others where their `linux-libc-dev-<arch>-cross` is installed. An architecture without headers keeps
- * the rows that are committed, so `--check` is meaningful with any subset; which were read is printed.
+ * the rows that are committed, and so do all where there is no compiler: `--check` is meaningful with any subset. Which
+ * were read is printed.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { numbersOf } from "../core/seccomp/arch.ts";
@@ -169,9 +170,16 @@ const preprocess = (source: { dir: string; defines?: readonly string[] }, input:
     },
   );
 
+const hasCompiler = spawnSync("cc", ["--version"]).status === 0;
+
 const readHeaders = (arch: string): Map<string, number> | null => {
   const source = sources[arch];
-  if (source === undefined || !existsSync(source.dir) || ![source.dir, "/usr/include"].some((dir) => existsSync(`${dir}/${source.header}`)))
+  if (
+    source === undefined ||
+    !hasCompiler ||
+    !existsSync(source.dir) ||
+    ![source.dir, "/usr/include"].some((dir) => existsSync(`${dir}/${source.header}`))
+  )
     return null;
   const include = `#include <${source.header}>\n`;
   const macros = [...preprocess(source, include, "-dM").matchAll(/^#define (__(?:ARM_)?NR_(\w+)) /gm)].filter(
