@@ -29,9 +29,29 @@ const reseal = (header: Buffer): Buffer => {
   return header;
 };
 
-export const item = ({ name, type = "0", mode = 0o644, uid = 0, gid = 0, mtime = 1_000_000_000, content = "", link = "", size, patch }: Item): Buffer => {
+export const item = ({
+  name,
+  type = "0",
+  mode = 0o644,
+  uid = 0,
+  gid = 0,
+  mtime = 1_000_000_000,
+  content = "",
+  link = "",
+  size,
+  patch,
+}: Item): Buffer => {
   const body = bytes(content);
-  const header = buildTarHeader({ name: bytes(name).subarray(0, 100), mode, uid, gid, size: size ?? body.length, mtime, type, linkname: bytes(link).subarray(0, 100) });
+  const header = buildTarHeader({
+    name: bytes(name).subarray(0, 100),
+    mode,
+    uid,
+    gid,
+    size: size ?? body.length,
+    mtime,
+    type,
+    linkname: bytes(link).subarray(0, 100),
+  });
   patch?.(header);
   return Buffer.concat([reseal(header), padTarContent(body)]);
 };
@@ -148,28 +168,89 @@ export const longName = `${"d".repeat(80)}/${"e".repeat(80)}/${"f".repeat(200)}`
 export const good: Readonly<Record<string, Buffer>> = {
   empty: tar(),
   "no end blocks": item({ name: "file", content: "x" }),
-  "v7 header": tar(item({ name: "file", type: "\0", content: "x", patch: (h) => void h.fill(0, 257) }), item({ name: "old/", type: "\0", patch: (h) => void h.fill(0, 257) })),
+  "v7 header": tar(
+    item({ name: "file", type: "\0", content: "x", patch: (h) => void h.fill(0, 257) }),
+    item({ name: "old/", type: "\0", patch: (h) => void h.fill(0, 257) }),
+  ),
   "ustar prefix": tar(item({ name: "c", content: "x", patch: (h) => void h.write("a/b", 345) })),
   "pax names": tar(
-    pax([["path", longName], ["mtime", "1234567890.123456789"], ["comment", "none"]]),
+    pax([
+      ["path", longName],
+      ["mtime", "1234567890.123456789"],
+      ["comment", "none"],
+    ]),
     item({ name: "short", content: "long" }),
     pax([["linkpath", `/${"t".repeat(300)}`]]),
     symlink("link", "short"),
   ),
-  "gnu names": tar(long("L", longName), item({ name: "short", content: "long", patch: gnuMagic }), long("K", `/${"t".repeat(300)}`), symlink("link", "short")),
-  "base 256": tar(item({ name: "file", patch: (h) => h.set(base256(-5n, 12), 136) }), item({ name: "owner", patch: (h) => h.set(base256(0n, 8), 108) })),
-  "pax size": tar(pax([["size", "5"]]), item({ name: "file", size: 0, content: "" }).subarray(0, TAR_BLOCK), padTarContent(Buffer.from("hello"))),
-  xattrs: tar(pax([["SCHILY.xattr.user.a", "one"], ["SCHILY.xattr.user.b", Buffer.from([0, 10, 61, 255])], ["SCHILY.xattr.user.overlay.redirect", "/x"]]), item({ name: "file", mode: 0o444 })),
+  "gnu names": tar(
+    long("L", longName),
+    item({ name: "short", content: "long", patch: gnuMagic }),
+    long("K", `/${"t".repeat(300)}`),
+    symlink("link", "short"),
+  ),
+  "base 256": tar(
+    item({ name: "file", patch: (h) => h.set(base256(-5n, 12), 136) }),
+    item({ name: "owner", patch: (h) => h.set(base256(0n, 8), 108) }),
+  ),
+  "pax size": tar(
+    pax([["size", "5"]]),
+    item({ name: "file", size: 0, content: "" }).subarray(0, TAR_BLOCK),
+    padTarContent(Buffer.from("hello")),
+  ),
+  xattrs: tar(
+    pax([
+      ["SCHILY.xattr.user.a", "one"],
+      ["SCHILY.xattr.user.b", Buffer.from([0, 10, 61, 255])],
+      ["SCHILY.xattr.user.overlay.redirect", "/x"],
+    ]),
+    item({ name: "file", mode: 0o444 }),
+  ),
   capability: tar(pax([["SCHILY.xattr.security.capability", CAP_NET_RAW_V2]]), item({ name: "file", mode: 0o755 })),
   "set-uid": tar(item({ name: "su", mode: 0o4755 }), item({ name: "sg", mode: 0o2755 }), dir("tmp", 0o1777)),
-  "hard links": tar(dir("a"), item({ name: "a/file", content: "x" }), link("b", "a/file"), link("c", "/a/file"), link("b", "b"), symlink("s", "a/file"), link("t", "s")),
+  "hard links": tar(
+    dir("a"),
+    item({ name: "a/file", content: "x" }),
+    link("b", "a/file"),
+    link("c", "/a/file"),
+    link("b", "b"),
+    symlink("s", "a/file"),
+    link("t", "s"),
+  ),
   fifo: tar(item({ name: "fifo", type: "6", mode: 0o620 })),
-  devices: tar(item({ name: "null", type: "3", patch: (h) => void h.write("0000001\0" + "0000003\0", 329) }), item({ name: "disguise", type: "3" })),
+  devices: tar(
+    item({ name: "null", type: "3", patch: (h) => void h.write("0000001\0" + "0000003\0", 329) }),
+    item({ name: "disguise", type: "3" }),
+  ),
   "order of parents": tar(item({ name: "a/b/c", content: "x" }), dir("a", 0o500, { mtime: 5 }), dir("a/b", 0o700, { mtime: 6 })),
-  replaced: tar(dir("a"), item({ name: "a/x" }), item({ name: "a", content: "file" }), item({ name: "f" }), dir("f"), item({ name: "f/y" }), symlink("l", "nowhere"), item({ name: "l", content: "own" })),
-  "links inside": tar(dir("usr"), dir("usr/lib"), symlink("lib", "usr/lib"), item({ name: "lib/x", content: "1" }), symlink("abs", "/usr/lib"), item({ name: "abs/y", content: "2" }), symlink("up", "../../usr"), item({ name: "up/z", content: "3" })),
+  replaced: tar(
+    dir("a"),
+    item({ name: "a/x" }),
+    item({ name: "a", content: "file" }),
+    item({ name: "f" }),
+    dir("f"),
+    item({ name: "f/y" }),
+    symlink("l", "nowhere"),
+    item({ name: "l", content: "own" }),
+  ),
+  "links inside": tar(
+    dir("usr"),
+    dir("usr/lib"),
+    symlink("lib", "usr/lib"),
+    item({ name: "lib/x", content: "1" }),
+    symlink("abs", "/usr/lib"),
+    item({ name: "abs/y", content: "2" }),
+    symlink("up", "../../usr"),
+    item({ name: "up/z", content: "3" }),
+  ),
   "dangling parent": tar(symlink("lib", "usr/lib"), item({ name: "lib/x", content: "1" })),
-  whiteouts: tar(item({ name: ".wh.gone" }), item({ name: "d/.wh.gone" }), dir("o"), item({ name: "o/.wh..wh..opq" }), item({ name: "o/new", content: "new" })),
+  whiteouts: tar(
+    item({ name: ".wh.gone" }),
+    item({ name: "d/.wh.gone" }),
+    dir("o"),
+    item({ name: "o/.wh..wh..opq" }),
+    item({ name: "o/new", content: "new" }),
+  ),
   "whiteouts of own": tar(
     item({ name: ".wh.a" }),
     dir("a"),
@@ -183,9 +264,21 @@ export const good: Readonly<Record<string, Buffer>> = {
     item({ name: "e/x", content: "own" }),
   ),
   "global header": tar(pax([["comment", "0123"]], "g"), pax([["path", "evil"]], "g"), item({ name: "file" })),
-  "odd names": tar(item({ name: "./a//b/./c", content: "x" }), item({ name: "/abs", content: "x" }), item({ name: "p/q/../r", content: "x" }), item({ name: Buffer.from([0x66, 0xff, 0x22]) }), dir("./", 0o711)),
+  "odd names": tar(
+    item({ name: "./a//b/./c", content: "x" }),
+    item({ name: "/abs", content: "x" }),
+    item({ name: "p/q/../r", content: "x" }),
+    item({ name: Buffer.from([0x66, 0xff, 0x22]) }),
+    dir("./", 0o711),
+  ),
   ...Object.fromEntries(Object.entries(sparseFiles).map(([name, file]) => [`sparse ${name}`, tar(file)])),
-  "sparse of many": tar(gnuSparse("many", 100_000, Array.from({ length: 50 }, (_, i) => [i * 2000, "y"] as const))),
+  "sparse of many": tar(
+    gnuSparse(
+      "many",
+      100_000,
+      Array.from({ length: 50 }, (_, i) => [i * 2000, "y"] as const),
+    ),
+  ),
 };
 
 /** Layers that try to leave; those of which nothing is refused do what they do inside. `outside` is a directory beside the target. */
@@ -197,13 +290,25 @@ export const escapes: Readonly<Record<string, { readonly tar: (outside: string) 
   absolute: { tar: (outside) => tar(item({ name: `${outside}/evil`, content: "x" })), refused: null },
   "through absolute link": { tar: (outside) => tar(symlink("l", outside), item({ name: "l/evil", content: "x" })), refused: null },
   "through relative link": { tar: () => tar(symlink("l", "../outside"), item({ name: "l/evil", content: "x" })), refused: null },
-  "through two links": { tar: () => tar(dir("a"), symlink("a/up", "../.."), symlink("l", "a/up/../outside"), item({ name: "l/evil", content: "x" })), refused: null },
+  "through two links": {
+    tar: () => tar(dir("a"), symlink("a/up", "../.."), symlink("l", "a/up/../outside"), item({ name: "l/evil", content: "x" })),
+    refused: null,
+  },
   "through /proc": { tar: () => tar(symlink("l", "/proc/self/root"), item({ name: "l/tmp/evil", content: "x" })), refused: null },
-  "directory turned link": { tar: (outside) => tar(dir("d"), item({ name: "d/a" }), symlink("d", outside), item({ name: "d/evil", content: "x" })), refused: null },
+  "directory turned link": {
+    tar: (outside) => tar(dir("d"), item({ name: "d/a" }), symlink("d", outside), item({ name: "d/evil", content: "x" })),
+    refused: null,
+  },
   "file over link": { tar: (outside) => tar(symlink("l", `${outside}/victim`), item({ name: "l", content: "evil" })), refused: null },
-  "file over hard link of link": { tar: (outside) => tar(symlink("l", `${outside}/victim`), link("m", "l"), item({ name: "m", content: "evil" })), refused: null },
+  "file over hard link of link": {
+    tar: (outside) => tar(symlink("l", `${outside}/victim`), link("m", "l"), item({ name: "m", content: "evil" })),
+    refused: null,
+  },
   "metadata through link": { tar: (outside) => tar(dir("d", 0o777), symlink("d", outside)), refused: null },
-  "directory over link": { tar: (outside) => tar(symlink("l", outside), dir("l", 0o777), item({ name: "l/evil", content: "x" })), refused: null },
+  "directory over link": {
+    tar: (outside) => tar(symlink("l", outside), dir("l", 0o777), item({ name: "l/evil", content: "x" })),
+    refused: null,
+  },
   "hard link out": { tar: () => tar(link("evil", "../outside/victim")), refused: "EXDEV" },
   "hard link out, absolute": { tar: (outside) => tar(link("evil", `${outside}/victim`)), refused: "ENOENT" },
   "hard link through link": { tar: (outside) => tar(symlink("l", outside), link("evil", "l/victim")), refused: "ENOENT" },
@@ -245,11 +350,47 @@ export const broken: Readonly<Record<string, { readonly tar: Buffer; readonly op
   "owner of 2^32-1": { tar: tar(pax([["uid", "4294967295"]]), item({ name: "f" })), op: "owner" },
   "unknown type": { tar: tar(item({ name: "f", type: "Z" })), op: "type" },
   "long component": { tar: tar(pax([["path", "x".repeat(256)]]), item({ name: "f" })), op: "name" },
-  "sparse out of order": { tar: tar(gnuSparse("s", 5000, [[2000, "a"], [1000, "b"]])), op: "sparse" },
+  "sparse out of order": {
+    tar: tar(
+      gnuSparse("s", 5000, [
+        [2000, "a"],
+        [1000, "b"],
+      ]),
+    ),
+    op: "sparse",
+  },
   "sparse beyond the end": { tar: tar(gnuSparse("s", 10, [[8, "abcd"]])), op: "sparse" },
-  "sparse with too much data": { tar: tar(pax([["GNU.sparse.map", "0,1"], ["GNU.sparse.size", "10"]]), item({ name: "s", content: "12345" })), op: "sparse" },
-  "sparse map of nothing": { tar: tar(pax([["GNU.sparse.major", "1"], ["GNU.sparse.minor", "0"], ["GNU.sparse.realsize", "10"]]), item({ name: "s" })), op: "sparse" },
-  "sparse directory": { tar: tar(pax([["GNU.sparse.map", "0,0"], ["GNU.sparse.size", "10"]]), dir("d")), op: "sparse" },
+  "sparse with too much data": {
+    tar: tar(
+      pax([
+        ["GNU.sparse.map", "0,1"],
+        ["GNU.sparse.size", "10"],
+      ]),
+      item({ name: "s", content: "12345" }),
+    ),
+    op: "sparse",
+  },
+  "sparse map of nothing": {
+    tar: tar(
+      pax([
+        ["GNU.sparse.major", "1"],
+        ["GNU.sparse.minor", "0"],
+        ["GNU.sparse.realsize", "10"],
+      ]),
+      item({ name: "s" }),
+    ),
+    op: "sparse",
+  },
+  "sparse directory": {
+    tar: tar(
+      pax([
+        ["GNU.sparse.map", "0,0"],
+        ["GNU.sparse.size", "10"],
+      ]),
+      dir("d"),
+    ),
+    op: "sparse",
+  },
 };
 
 const writeSeeds = (to: string): void => {
@@ -261,7 +402,8 @@ const writeSeeds = (to: string): void => {
   ];
   // The fuzzer's first byte: apply mode, all ids, small reads.
   for (const mode of [0, 1, 2, 4, 5]) {
-    for (const [name, archive] of all) writeFileSync(join(to, `${mode}-${name.replaceAll(/[^A-Za-z0-9]+/g, "-")}`), Buffer.concat([Buffer.of(mode), archive]));
+    for (const [name, archive] of all)
+      writeFileSync(join(to, `${mode}-${name.replaceAll(/[^A-Za-z0-9]+/g, "-")}`), Buffer.concat([Buffer.of(mode), archive]));
   }
 };
 

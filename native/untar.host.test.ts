@@ -1,12 +1,26 @@
-import { equal, is, match, ok } from "uvu/assert";
-import { suite } from "uvu";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { suite } from "uvu";
+import { equal, is, match, ok } from "uvu/assert";
 import * as z from "zod/mini";
-import { broken, CAP_NET_RAW_V2, dir, escapes, good, item, link, longName, pax, sparseContent, sparseFiles, symlink, tar } from "./corpus.ts";
+import {
+  broken,
+  CAP_NET_RAW_V2,
+  dir,
+  escapes,
+  good,
+  item,
+  link,
+  longName,
+  pax,
+  sparseContent,
+  sparseFiles,
+  symlink,
+  tar,
+} from "./corpus.ts";
 
 const build = join(import.meta.dirname, "build");
 const untar = join(build, "untar");
@@ -135,13 +149,35 @@ test("headers of v7, ustar, PAX and GNU", () => {
 test("PAX: the last value holds, an empty one takes back, a second header replaces the first", () => {
   const { target } = extract(
     "plain",
-    tar(pax([["path", "a"], ["path", "b"]]), item({ name: "x" }), pax([["path", "c"], ["path", ""]]), item({ name: "d" }), pax([["path", "e"]]), pax([["mtime", "1.5"]]), item({ name: "f" })),
+    tar(
+      pax([
+        ["path", "a"],
+        ["path", "b"],
+      ]),
+      item({ name: "x" }),
+      pax([
+        ["path", "c"],
+        ["path", ""],
+      ]),
+      item({ name: "d" }),
+      pax([["path", "e"]]),
+      pax([["mtime", "1.5"]]),
+      item({ name: "f" }),
+    ),
   );
   equal(readdirSync(target).sort(), ["b", "d", "f"]);
 });
 
 test("links, directories and FIFOs have no content, whatever their size says", () => {
-  const { target } = extract("plain", tar(dir("d", 0o755, { size: 1024 }), item({ name: "s", type: "2", link: "x", size: 512 }), item({ name: "p", type: "6", size: 3 }), item({ name: "end" })));
+  const { target } = extract(
+    "plain",
+    tar(
+      dir("d", 0o755, { size: 1024 }),
+      item({ name: "s", type: "2", link: "x", size: 512 }),
+      item({ name: "p", type: "6", size: 3 }),
+      item({ name: "end" }),
+    ),
+  );
   equal(readdirSync(target).sort(), ["d", "end", "p", "s"]);
 });
 
@@ -255,7 +291,11 @@ test("what is mounted below is not entered", () => {
   const script = 'mount -t tmpfs none "$1/m" && exec "$2" --single-id --apply "$1"';
   const reason = has("single");
   if (reason !== null) return console.log(`skip: what is mounted below is not entered: ${reason}`);
-  const { stderr } = run("single", ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", target, untar], tar(item({ name: "m/x" })));
+  const { stderr } = run(
+    "single",
+    ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", target, untar],
+    tar(item({ name: "m/x" })),
+  );
   is(Failure.parse(JSON.parse(stderr)).errno, "EXDEV");
 });
 
@@ -285,8 +325,21 @@ test("limits", () => {
 });
 
 test("usage errors and missing places", () => {
-  for (const args of [[], ["a", "b"], ["--max-path", "x", "a"], ["--max-path", "5000", "a"], ["--nonsense"], ["--remove", "/"], ["--remove", ".."]]) is(run("plain", [untar, ...args]).code, 2, args.join(" "));
-  equal(Failure.parse(JSON.parse(run("plain", [untar, join(work, "absent")]).stderr)), { entry: join(work, "absent"), op: "open", errno: "ENOENT" });
+  for (const args of [
+    [],
+    ["a", "b"],
+    ["--max-path", "x", "a"],
+    ["--max-path", "5000", "a"],
+    ["--nonsense"],
+    ["--remove", "/"],
+    ["--remove", ".."],
+  ])
+    is(run("plain", [untar, ...args]).code, 2, args.join(" "));
+  equal(Failure.parse(JSON.parse(run("plain", [untar, join(work, "absent")]).stderr)), {
+    entry: join(work, "absent"),
+    op: "open",
+    errno: "ENOENT",
+  });
 });
 
 test("a full disk is named", () => {
@@ -294,13 +347,25 @@ test("a full disk is named", () => {
   if (reason !== null) return console.log(`skip: a full disk is named: ${reason}`);
   const target = place();
   const script = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" "$1"';
-  const { code, stderr } = run("single", ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", target, untar], tar(item({ name: "f", content: Buffer.alloc(1 << 20) })));
+  const { code, stderr } = run(
+    "single",
+    ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", target, untar],
+    tar(item({ name: "f", content: Buffer.alloc(1 << 20) })),
+  );
   is(code, 1);
   equal(Failure.parse(JSON.parse(stderr)), { entry: "f", op: "write", errno: "ENOSPC" });
 });
 
 testIn("single", "single id: owners are recorded, set-uid of others is not kept", () => {
-  const { stat } = extract("single", tar(item({ name: "root", mode: 0o4755 }), item({ name: "other", mode: 0o6755, uid: 33, gid: 34 }), dir("d", 0o2750, { uid: 1000, gid: 5 }), item({ name: "s", type: "2", link: "x", uid: 9 })));
+  const { stat } = extract(
+    "single",
+    tar(
+      item({ name: "root", mode: 0o4755 }),
+      item({ name: "other", mode: 0o6755, uid: 33, gid: 34 }),
+      dir("d", 0o2750, { uid: 1000, gid: 5 }),
+      item({ name: "s", type: "2", link: "x", uid: 9 }),
+    ),
+  );
   equal([stat("root").mode, stat("root").xattrs], [0o104755, {}]);
   equal([stat("other").mode, Buffer.from(stat("other").xattrs["user.coracle.owner"] ?? "", "hex").toString()], [0o100755, "33:34:6755"]);
   is(Buffer.from(stat("d").xattrs["user.coracle.owner"] ?? "", "hex").toString(), "1000:5:2750");
@@ -308,7 +373,12 @@ testIn("single", "single id: owners are recorded, set-uid of others is not kept"
 });
 
 testIn("full", "all ids: owners, set-uid and capabilities", () => {
-  const archive = tar(item({ name: "f", mode: 0o4755, uid: 33, gid: 34, content: "x" }), dir("d", 0o2750, { uid: 1000, gid: 5 }), item({ name: "s", type: "2", link: "x", uid: 9, gid: 8 }), item({ name: "p", type: "6", uid: 7 }));
+  const archive = tar(
+    item({ name: "f", mode: 0o4755, uid: 33, gid: 34, content: "x" }),
+    dir("d", 0o2750, { uid: 1000, gid: 5 }),
+    item({ name: "s", type: "2", link: "x", uid: 9, gid: 8 }),
+    item({ name: "p", type: "6", uid: 7 }),
+  );
   const { stat } = extract("full", archive);
   equal([stat("f").mode, stat("f").uid, stat("f").gid], [0o104755, 33, 34]);
   equal([stat("d").mode, stat("d").uid, stat("d").gid], [0o042750, 1000, 5]);
@@ -389,8 +459,21 @@ for (const space of ["single", "full"] as const) {
     const applied = extract(space, base, ["--apply"]).target;
     extract(space, top, ["--apply"], applied);
     const merged = place();
-    const script = 'mount -t overlay -o "userxattr,lowerdir=$1:$2" none "$3" && cd "$3" && find . -mindepth 1 -printf "%P %M %U:%G %l\\n" | sort';
-    const { stdout, stderr } = run(space, ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", upper, lower, merged]);
+    const script =
+      'mount -t overlay -o "userxattr,lowerdir=$1:$2" none "$3" && cd "$3" && find . -mindepth 1 -printf "%P %M %U:%G %l\\n" | sort';
+    const { stdout, stderr } = run(space, [
+      "unshare",
+      "--mount",
+      "--propagation",
+      "private",
+      "sh",
+      "-c",
+      script,
+      "sh",
+      upper,
+      lower,
+      merged,
+    ]);
     is(stderr, "");
     const files = stdout.trim().split("\n");
     equal(
@@ -404,9 +487,17 @@ for (const space of ["single", "full"] as const) {
 }
 
 testIn("full", "implied directories take owner, mode and time from the nearest layer that has them", () => {
-  const deep = extract("full", tar(dir("srv", 0o750, { uid: 5, gid: 6, mtime: 99 }), dir("srv/app", 0o700, { uid: 7, mtime: 98 }), dir("cut", 0o700)));
+  const deep = extract(
+    "full",
+    tar(dir("srv", 0o750, { uid: 5, gid: 6, mtime: 99 }), dir("srv/app", 0o700, { uid: 7, mtime: 98 }), dir("cut", 0o700)),
+  );
   const near = extract("full", tar(dir("srv", 0o751, { uid: 8, gid: 9, mtime: 97 }), item({ name: ".wh.cut" })));
-  const { stat } = extract("full", tar(item({ name: "srv/app/x" }), item({ name: "cut/x" })), ["--lower", near.target, "--lower", deep.target]);
+  const { stat } = extract("full", tar(item({ name: "srv/app/x" }), item({ name: "cut/x" })), [
+    "--lower",
+    near.target,
+    "--lower",
+    deep.target,
+  ]);
   equal([stat("srv").mode, stat("srv").uid, stat("srv").gid, stat("srv").mtime], [0o040751, 8, 9, 97]);
   equal([stat("srv/app").mode, stat("srv/app").uid, stat("srv/app").mtime], [0o040700, 7, 98]);
   equal([stat("cut").mode, stat("cut").mtime], [0o040755, 0]);
@@ -429,7 +520,8 @@ test("--remove: any tree, and never anything outside of it", () => {
   chmodSync(join(target, "locked/inner"), 0);
   chmodSync(join(target, "locked"), 0o500);
   // Deeper than descriptors go, and longer than any path.
-  const deep = "i=0; cd \"$1\"; while [ $i -lt 1500 ]; do mkdir d && cd d && : > f; i=$((i+1)); done; mkdir \"$1/.coracle-doomed-0\" && : > \"$1/.coracle-doomed-0/x\"";
+  const deep =
+    'i=0; cd "$1"; while [ $i -lt 1500 ]; do mkdir d && cd d && : > f; i=$((i+1)); done; mkdir "$1/.coracle-doomed-0" && : > "$1/.coracle-doomed-0/x"';
   is(run("plain", ["sh", "-c", deep, "sh", target]).code, 0);
   const { code, stdout, stderr } = run("plain", ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", untar, "--remove", `${target}/`]);
   is(stderr, "");
@@ -450,7 +542,19 @@ testIn("single", "--remove stops at what is mounted", () => {
   const script = 'mount --bind "$3" "$1/m" && exec "$2" --remove "$1"';
   const outside = place("outside");
   writeFileSync(join(outside, "victim"), "");
-  const { code, stderr } = run("single", ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", target, untar, outside]);
+  const { code, stderr } = run("single", [
+    "unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-c",
+    script,
+    "sh",
+    target,
+    untar,
+    outside,
+  ]);
   is(code, 1);
   is(Failure.parse(JSON.parse(stderr)).errno, "EXDEV");
   equal(readdirSync(outside), ["victim"]);
@@ -463,7 +567,11 @@ testIn("full", "--remove in the namespace takes what the user alone could not", 
 });
 
 test("stdin from a file, in large reads, gives the same", () => {
-  const archive = tar(...Array.from({ length: 300 }, (_, i) => item({ name: `d${i % 70}/f${i}`, content: Buffer.alloc(i * 37, i) })), link("l", "d1/f1"), symlink("s", "d2"));
+  const archive = tar(
+    ...Array.from({ length: 300 }, (_, i) => item({ name: `d${i % 70}/f${i}`, content: Buffer.alloc(i * 37, i) })),
+    link("l", "d1/f1"),
+    symlink("s", "d2"),
+  );
   const file = join(place(), "layer.tar");
   writeFileSync(file, archive);
   const [a, b] = [place(), place()];

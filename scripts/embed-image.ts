@@ -21,8 +21,10 @@ const NAME = "hello";
 const ELF_MACHINES: Readonly<Record<number, string>> = { 0x03: "386", 0x28: "arm", 0x3e: "amd64", 0xb7: "arm64", 0xf3: "riscv64" };
 
 const architectureOf = (program: Buffer, path: string): string => {
-  const architecture = program.length < 20 || program.toString("latin1", 0, 4) !== "\x7fELF" ? undefined : ELF_MACHINES[program.readUInt16LE(18)];
-  if (architecture === undefined) throw new Fault("E_NATIVE_MISSING", { message: `${path} is not a program for a machine that we know`, hint: "npm run build:native" });
+  const architecture =
+    program.length < 20 || program.toString("latin1", 0, 4) !== "\x7fELF" ? undefined : ELF_MACHINES[program.readUInt16LE(18)];
+  if (architecture === undefined)
+    throw new Fault("E_NATIVE_MISSING", { message: `${path} is not a program for a machine that we know`, hint: "npm run build:native" });
   return architecture;
 };
 
@@ -31,7 +33,12 @@ const text = (lines: readonly string[]): Buffer => Buffer.from(lines.map((line) 
 const entriesOf = (hello: Buffer): readonly TarEntry[] => [
   { path: "hello", type: "file", mode: 0o755, content: hello },
   { path: "etc", type: "directory", mode: 0o755 },
-  { path: "etc/passwd", type: "file", mode: 0o644, content: text(["root:x:0:0:root:/root:/hello", "nobody:x:65534:65534:nobody:/:/hello"]) },
+  {
+    path: "etc/passwd",
+    type: "file",
+    mode: 0o644,
+    content: text(["root:x:0:0:root:/root:/hello", "nobody:x:65534:65534:nobody:/:/hello"]),
+  },
   { path: "etc/group", type: "file", mode: 0o644, content: text(["root:x:0:", "nogroup:x:65534:"]) },
   { path: "root", type: "directory", mode: 0o700 },
   { path: "tmp", type: "directory", mode: 0o1777 },
@@ -67,7 +74,14 @@ export const buildEmbeddedImage = (hello: Buffer, architecture: string, epoch: n
   );
   const manifest = newBlob(
     MEDIA_TYPES.ociManifest,
-    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config: config.descriptor, layers: [layer.descriptor] } satisfies Manifest)),
+    Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MEDIA_TYPES.ociManifest,
+        config: config.descriptor,
+        layers: [layer.descriptor],
+      } satisfies Manifest),
+    ),
   );
   const index: Index = {
     schemaVersion: 2,
@@ -82,7 +96,8 @@ const main = async (): Promise<void> => {
   const { values } = parseArgs({ options: { hello: { type: "string" }, out: { type: "string" } } });
   const path = values.hello ?? join(root, "native/build/hello");
   const epoch = Number(process.env["SOURCE_DATE_EPOCH"] ?? "0");
-  if (!Number.isSafeInteger(epoch) || epoch < 0) throw new Fault("E_USAGE", { message: "SOURCE_DATE_EPOCH is not a number of seconds since 1970" });
+  if (!Number.isSafeInteger(epoch) || epoch < 0)
+    throw new Fault("E_USAGE", { message: "SOURCE_DATE_EPOCH is not a number of seconds since 1970" });
   const hello = await readFile(path).catch((cause: unknown) => {
     throw new Fault("E_NATIVE_MISSING", { message: `${path} cannot be read`, hint: "npm run build:native", cause });
   });

@@ -9,7 +9,15 @@ import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "n
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { Fault, type Issue } from "#core/fault";
-import { choosePlatform, formatPlatform, isAttestation, type Platform, platformFromSpec, platformMatches, type SpecPlatform } from "#core/image/platform";
+import {
+  choosePlatform,
+  formatPlatform,
+  isAttestation,
+  type Platform,
+  platformFromSpec,
+  platformMatches,
+  type SpecPlatform,
+} from "#core/image/platform";
 import { parseDigest } from "#core/spec/digest";
 import {
   type Descriptor,
@@ -118,13 +126,18 @@ const openBlobFile = async (layout: Pick<ImageLayout, "dir">, content: Content, 
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     const code = codeOf(cause);
-    if (code === "ENOENT") throw badImage(`${what} is missing: ${path}`, { why: "the layout names a blob that it does not hold", hint: AGAIN, cause });
+    if (code === "ENOENT")
+      throw badImage(`${what} is missing: ${path}`, { why: "the layout names a blob that it does not hold", hint: AGAIN, cause });
     throw badImage(`${what} cannot be read: ${path}: ${code ?? "unknown error"}`, { cause });
   }
   const stat = await file.stat();
   if (stat.isFile() && stat.size === content.size) return file;
   await file.close();
-  throw mismatch(what, content, stat.isFile() ? `it has ${stat.size} bytes, the descriptor says ${content.size}` : "it is not a regular file");
+  throw mismatch(
+    what,
+    content,
+    stat.isFile() ? `it has ${stat.size} bytes, the descriptor says ${content.size}` : "it is not a regular file",
+  );
 };
 
 async function* verified(file: FileHandle, content: Content, what: string): AsyncGenerator<Buffer> {
@@ -160,7 +173,8 @@ export const openBlob = async (layout: Pick<ImageLayout, "dir">, content: Conten
 
 /** A document's content, verified. @throws Fault E_IMAGE */
 export const readBlob = async (layout: Pick<ImageLayout, "dir">, content: Content, what: string): Promise<Buffer> => {
-  if (content.size > MAX_DOCUMENT) throw badImage(`${what} (${content.digest}) is too large`, { why: `it has ${content.size} bytes, the limit is ${MAX_DOCUMENT}` });
+  if (content.size > MAX_DOCUMENT)
+    throw badImage(`${what} (${content.digest}) is too large`, { why: `it has ${content.size} bytes, the limit is ${MAX_DOCUMENT}` });
   const file = await openBlobFile(layout, content, what);
   const chunks: Buffer[] = [];
   for await (const chunk of verified(file, content, what)) chunks.push(chunk);
@@ -205,11 +219,19 @@ const candidates = (layout: ImageLayout, name: string | null): readonly Descript
   if (name !== null) {
     const named = images.filter(({ annotations }) => annotations?.[REF_NAME] === name || annotations?.[CONTAINERD_NAME] === name);
     if (named.length > 0) return named;
-    throw new Fault("E_NO_IMAGE", { message: `${layout.dir} has no image named "${name}"`, why: listed, hint: `write oci:${layout.dir}${names.length === 0 ? "" : `:${names[0]}`}` });
+    throw new Fault("E_NO_IMAGE", {
+      message: `${layout.dir} has no image named "${name}"`,
+      why: listed,
+      hint: `write oci:${layout.dir}${names.length === 0 ? "" : `:${names[0]}`}`,
+    });
   }
   const distinct = new Set(images.map(({ annotations }) => annotations?.[REF_NAME] ?? annotations?.[CONTAINERD_NAME] ?? ""));
   if (distinct.size <= 1) return images;
-  throw new Fault("E_NO_IMAGE", { message: `${layout.dir} holds several images`, why: listed, hint: `choose one: oci:${layout.dir}:${names[0] ?? "TAG"}` });
+  throw new Fault("E_NO_IMAGE", {
+    message: `${layout.dir} holds several images`,
+    why: listed,
+    hint: `choose one: oci:${layout.dir}:${names[0] ?? "TAG"}`,
+  });
 };
 
 const LAYER_ENCODINGS: Readonly<Record<string, "none" | "gzip" | "zstd">> = {
@@ -229,7 +251,12 @@ const LAYER_ENCODINGS: Readonly<Record<string, "none" | "gzip" | "zstd">> = {
 /** How a layer of this media type is compressed; null where it is no layer of a file system. */
 export const layerEncoding = (mediaType: string): "none" | "gzip" | "zstd" | null => LAYER_ENCODINGS[mediaType] ?? null;
 
-const resolveManifest = async (layout: ImageLayout, descriptor: Descriptor, machine: Platform, depth: number): Promise<readonly [Descriptor, Manifest]> => {
+const resolveManifest = async (
+  layout: ImageLayout,
+  descriptor: Descriptor,
+  machine: Platform,
+  depth: number,
+): Promise<readonly [Descriptor, Manifest]> => {
   const what = `${INDEX_TYPES.includes(descriptor.mediaType) ? "index" : "manifest"} ${descriptor.digest}`;
   if (INDEX_TYPES.includes(descriptor.mediaType)) {
     if (depth >= MAX_NESTING) throw badImage(`${what} is nested more than ${MAX_NESTING} deep`, { hint: AGAIN });
@@ -254,7 +281,9 @@ export const readImage = async (layout: ImageLayout, name: string | null, machin
   const [manifestDescriptor, manifest] = await resolveManifest(layout, choose(machine, candidates(layout, name), subject), machine, 0);
   const configTypes: readonly string[] = [MEDIA_TYPES.ociConfig, MEDIA_TYPES.dockerConfig];
   if (!configTypes.includes(manifest.config.mediaType)) {
-    throw badImage(`${subject} is an artifact, no image of a file system`, { why: `its config's media type is ${manifest.config.mediaType}` });
+    throw badImage(`${subject} is an artifact, no image of a file system`, {
+      why: `its config's media type is ${manifest.config.mediaType}`,
+    });
   }
   const what = `config ${manifest.config.digest}`;
   const parsed = parseImageConfig(utf8(await readBlob(layout, manifest.config, what), what));
@@ -266,9 +295,13 @@ export const readImage = async (layout: ImageLayout, name: string | null, machin
     "os.version": config["os.version"] ?? undefined,
     "os.features": config["os.features"] ?? undefined,
   });
-  if (!platformMatches(machine, platform)) throw badImage(`${subject} is for ${formatPlatform(platform)}`, { why: `this machine is ${formatPlatform(machine)}` });
+  if (!platformMatches(machine, platform))
+    throw badImage(`${subject} is for ${formatPlatform(platform)}`, { why: `this machine is ${formatPlatform(machine)}` });
   if (config.rootfs.diff_ids.length !== manifest.layers.length) {
-    throw badImage(`${subject} has ${manifest.layers.length} layers, but its config tells the diff IDs of ${config.rootfs.diff_ids.length}`, { hint: AGAIN });
+    throw badImage(
+      `${subject} has ${manifest.layers.length} layers, but its config tells the diff IDs of ${config.rootfs.diff_ids.length}`,
+      { hint: AGAIN },
+    );
   }
   return { manifestDescriptor, manifest, config };
 };
@@ -316,6 +349,10 @@ export const writeLayout = async (dir: string, index: Index, blobs: readonly New
       () => [],
       (error: unknown) => [error],
     );
-    throw new Fault("E_STORAGE", { message: `the image layout ${dir} cannot be written: ${codeOf(cause) ?? "unknown error"}`, cause, suppressed: cleaned });
+    throw new Fault("E_STORAGE", {
+      message: `the image layout ${dir} cannot be written: ${codeOf(cause) ?? "unknown error"}`,
+      cause,
+      suppressed: cleaned,
+    });
   }
 };

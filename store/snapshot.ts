@@ -78,10 +78,19 @@ const SummarySchema = z.object({
   sha256: z.string(),
 });
 const FailureSchema = z.object({ entry: z.string(), op: z.string(), errno: z.string() });
-const LayerSchema = z.object({ version: z.literal(1), chainId: z.string(), diffId: z.string(), idMap: z.nullable(z.string()), entries: z.int(), bytes: z.int(), notes: z.array(z.string()) });
+const LayerSchema = z.object({
+  version: z.literal(1),
+  chainId: z.string(),
+  diffId: z.string(),
+  idMap: z.nullable(z.string()),
+  entries: z.int(),
+  bytes: z.int(),
+  notes: z.array(z.string()),
+});
 type LayerRecord = z.infer<typeof LayerSchema>;
 
-const codeOf = (error: unknown): string => (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : "unknown error");
+const codeOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
 
 const parse = <T extends z.ZodMiniType>(schema: T, text: string): z.infer<T> | null => {
   try {
@@ -106,7 +115,10 @@ const layersDir = (host: SnapshotHost): string => join(host.storage, "layers");
 
 /** 80 bits: the record tells the whole, so that a collision is seen. */
 const layerId = (host: SnapshotHost, chainId: string): string =>
-  createHash("sha256").update(`${chainId}\n${host.idMap ?? "single"}`).digest("hex").slice(0, 20);
+  createHash("sha256")
+    .update(`${chainId}\n${host.idMap ?? "single"}`)
+    .digest("hex")
+    .slice(0, 20);
 
 /** A record that is absent or not ours is null; the layer is then unpacked (again). */
 const readRecord = async (host: SnapshotHost, chainId: string): Promise<LayerRecord | null> => {
@@ -119,7 +131,10 @@ const readRecord = async (host: SnapshotHost, chainId: string): Promise<LayerRec
     }),
   );
   if (record !== null && (record.chainId !== chainId || record.idMap !== host.idMap)) {
-    throw new Fault("E_STORAGE", { message: `${path} belongs to another layer (${record.chainId})`, hint: "remove this layer's directory" });
+    throw new Fault("E_STORAGE", {
+      message: `${path} belongs to another layer (${record.chainId})`,
+      hint: "remove this layer's directory",
+    });
   }
   return record;
 };
@@ -157,15 +172,27 @@ const STORAGE_HINTS: Readonly<Record<string, string>> = {
 const unpackFault = (what: string, code: number | null, stderr: string): Fault => {
   const failure = parse(FailureSchema, stderr);
   if (failure === null) {
-    return new Fault("E_EXECUTOR_VANISHED", { message: `${what}: untar ended ${code === null ? "by a signal" : `with code ${code}`} and no report`, why: stderr.trim().slice(0, 400) });
+    return new Fault("E_EXECUTOR_VANISHED", {
+      message: `${what}: untar ended ${code === null ? "by a signal" : `with code ${code}`} and no report`,
+      why: stderr.trim().slice(0, 400),
+    });
   }
   const { entry, op, errno } = failure;
   const message = `${what} cannot be unpacked: "${entry}": ${op}: ${errno}`;
   if (op === "chown" && errno === "EINVAL") {
-    return new Fault("E_SUBID", { message, errno, why: "the file's owner is not among the ids that are mapped for this user", hint: "grant at least 65536 ids in /etc/subuid and /etc/subgid" });
+    return new Fault("E_SUBID", {
+      message,
+      errno,
+      why: "the file's owner is not among the ids that are mapped for this user",
+      hint: "grant at least 65536 ids in /etc/subuid and /etc/subgid",
+    });
   }
   if (FORMAT_OPS.has(op) && !STORAGE_ERRNOS.has(errno)) {
-    return new Fault("E_IMAGE", { message, errno, why: errno === "EXDEV" ? "the name leads out of the layer" : "the layer is malformed, hostile, or beyond the limits" });
+    return new Fault("E_IMAGE", {
+      message,
+      errno,
+      why: errno === "EXDEV" ? "the name leads out of the layer" : "the layer is malformed, hostile, or beyond the limits",
+    });
   }
   const hint = STORAGE_HINTS[errno];
   return new Fault("E_STORAGE", { message, errno, ...(hint === undefined ? {} : { hint }) });
@@ -176,7 +203,9 @@ const removeTree = async (host: SnapshotHost, path: string): Promise<void> => {
   const { code, stderr } = await host.runInUserns(host.untar, ["--remove", path], null);
   if (code === 0) return;
   const failure = parse(FailureSchema, stderr);
-  throw new Fault("E_STORAGE", { message: `${path} cannot be removed: ${failure === null ? `untar ended with code ${code}` : `${failure.entry}: ${failure.errno}`}` });
+  throw new Fault("E_STORAGE", {
+    message: `${path} cannot be removed: ${failure === null ? `untar ended with code ${code}` : `${failure.entry}: ${failure.errno}`}`,
+  });
 };
 
 /**
@@ -191,7 +220,8 @@ const withLock = async <T>(host: SnapshotHost, path: string, work: () => Promise
   const said: string[] = [];
   child.stderr.setEncoding("utf8").on("data", (text: string) => said.push(text));
   const locked = await Promise.race([once(child.stdout, "data"), ended.then(() => null)]);
-  if (locked === null) throw new Fault("E_STORAGE", { message: `${path} cannot be locked: ${parse(FailureSchema, said.join(""))?.errno ?? "unknown error"}` });
+  if (locked === null)
+    throw new Fault("E_STORAGE", { message: `${path} cannot be locked: ${parse(FailureSchema, said.join(""))?.errno ?? "unknown error"}` });
   try {
     return await work();
   } finally {
@@ -209,16 +239,28 @@ const decoderFor = (descriptor: Descriptor): Transform => {
     case "none":
       return new PassThrough({ highWaterMark: CHUNK });
     default:
-      throw new Fault("E_IMAGE", { message: `layer ${descriptor.digest} has a media type that is no layer of a file system: ${descriptor.mediaType}` });
+      throw new Fault("E_IMAGE", {
+        message: `layer ${descriptor.digest} has a media type that is no layer of a file system: ${descriptor.mediaType}`,
+      });
   }
 };
 
 type Layer = { readonly what: string; readonly descriptor: Descriptor; readonly diffId: string; readonly chainId: string };
 
+/** Reads a blob to its end. @throws Fault E_IMAGE where it is not what its descriptor says */
+const verifyBlob = async (layout: Pick<ImageLayout, "dir">, { descriptor, what }: Layer): Promise<void> => {
+  for await (const _ of await openBlob(layout, descriptor, what));
+};
+
+/** zlib and zstd name their errors so; all else that a decoder may end with is a consequence of `untar`'s end. */
+const isDecoderError = (error: unknown): boolean => /^(Z_|ZSTD_)/.test(codeOf(error));
+
 /** Feeds a layer to `untar`. @returns its summary, once content, digest and diff ID were found true */
 const feed = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, layer: Layer, args: readonly string[]) => {
   const { what, descriptor, diffId } = layer;
   const decoder = decoderFor(descriptor);
+  const decoderErrors: unknown[] = [];
+  decoder.on("error", (error: unknown) => decoderErrors.push(error));
   const source = await openBlob(layout, descriptor, what);
   const fed = pipeline(source, decoder).then(
     () => null,
@@ -226,16 +268,27 @@ const feed = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, layer:
   );
   const run = await host.runInUserns(host.untar, args, decoder).finally(() => decoder.destroy());
   const broken = await fed;
-  // A blob that is not what it says explains whatever untar made of it; where untar stopped first, that is the cause.
   if (broken !== null && broken.error instanceof Fault) throw broken.error;
-  if (broken !== null && codeOf(broken.error) !== "ERR_STREAM_PREMATURE_CLOSE") {
-    throw new Fault("E_IMAGE", { message: `${what} cannot be decompressed: ${codeOf(broken.error)}`, cause: broken.error });
+  const decoderError = decoderErrors.find(isDecoderError);
+  if (decoderError !== undefined || run.code !== 0) {
+    // A damaged blob explains whatever came of it, but untar and zlib stop before its end, where the digest would have told.
+    await verifyBlob(layout, layer);
+    if (decoderError === undefined) throw unpackFault(what, run.code, run.stderr);
+    throw new Fault("E_IMAGE", { message: `${what} cannot be decompressed: ${codeOf(decoderError)}`, cause: decoderError });
   }
-  if (run.code !== 0) throw unpackFault(what, run.code, run.stderr);
   const summary = parse(SummarySchema, run.stdout);
-  if (summary === null || broken !== null) throw new Fault("E_INTERNAL", { message: `${what}: untar's summary is malformed: ${run.stdout.slice(0, 200)}` });
+  if (summary === null || broken !== null) {
+    throw new Fault("E_INTERNAL", {
+      message: `${what}: untar ended well, but not with its whole input or summary: ${run.stdout.slice(0, 200)}`,
+      cause: broken?.error,
+    });
+  }
   if (`sha256:${summary.sha256}` !== diffId) {
-    throw new Fault("E_IMAGE", { message: `${what} does not match its diff ID`, why: `its content is sha256:${summary.sha256}, the config says ${diffId}`, hint: "the image was built wrongly, or changed: build or pull it again" });
+    throw new Fault("E_IMAGE", {
+      message: `${what} does not match its diff ID`,
+      why: `its content is sha256:${summary.sha256}, the config says ${diffId}`,
+      hint: "the image was built wrongly, or changed: build or pull it again",
+    });
   }
   return summary;
 };
@@ -259,7 +312,13 @@ const syncDir = async (path: string): Promise<void> => {
   }
 };
 
-const unpack = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, layer: Layer, lowers: readonly string[], options: UnpackOptions): Promise<LayerRecord> => {
+const unpack = async (
+  host: SnapshotHost,
+  layout: Pick<ImageLayout, "dir">,
+  layer: Layer,
+  lowers: readonly string[],
+  options: UnpackOptions,
+): Promise<LayerRecord> => {
   const target = join(layersDir(host), layerId(host, layer.chainId));
   const fresh = `${target}.new`;
   const sync = options.sync ?? true;
@@ -275,7 +334,10 @@ const unpack = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, laye
       String(options.maxEntries ?? MAX_ENTRIES),
       "--max-bytes",
       String(options.maxBytes ?? MAX_BYTES),
-      ...lowers.toReversed().slice(0, MAX_LOWERS).flatMap((lower) => ["--lower", lower]),
+      ...lowers
+        .toReversed()
+        .slice(0, MAX_LOWERS)
+        .flatMap((lower) => ["--lower", lower]),
       join(fresh, "diff"),
     ]);
     const more = summary.noteCount - summary.notes.length;
@@ -301,10 +363,23 @@ const unpack = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, laye
     if (cause instanceof Fault) {
       const { message, why, hint, errno, issues } = cause;
       if (suppressed.length === 0) throw cause;
-      throw new Fault(cause.code, { message, issues, cause, suppressed, ...(why === undefined ? {} : { why }), ...(hint === undefined ? {} : { hint }), ...(errno === undefined ? {} : { errno }) });
+      throw new Fault(cause.code, {
+        message,
+        issues,
+        cause,
+        suppressed,
+        ...(why === undefined ? {} : { why }),
+        ...(hint === undefined ? {} : { hint }),
+        ...(errno === undefined ? {} : { errno }),
+      });
     }
     const hint = STORAGE_HINTS[codeOf(cause)];
-    throw new Fault("E_STORAGE", { message: `${layer.what} cannot be stored in ${fresh}: ${codeOf(cause)}`, cause, suppressed, ...(hint === undefined ? {} : { hint }) });
+    throw new Fault("E_STORAGE", {
+      message: `${layer.what} cannot be stored in ${fresh}: ${codeOf(cause)}`,
+      cause,
+      suppressed,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 };
 
@@ -314,23 +389,37 @@ const unpack = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, laye
  * @throws Fault E_IMAGE where a layer is not what the image says or is hostile, E_STORAGE where it cannot be written,
  *   E_SUBID where it has owners that are not mapped. Nothing of the failed layer is left.
  */
-export const prepareImage = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, image: LayoutImage, options: UnpackOptions = {}): Promise<PreparedImage> => {
+export const prepareImage = async (
+  host: SnapshotHost,
+  layout: Pick<ImageLayout, "dir">,
+  image: LayoutImage,
+  options: UnpackOptions = {},
+): Promise<PreparedImage> => {
   const diffIds = image.config.rootfs.diff_ids;
   const chain = chainIds(diffIds);
   const layers: string[] = [];
   const notes: string[] = [];
   await mkdir(layersDir(host), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     const hint = STORAGE_HINTS[codeOf(cause)];
-    throw new Fault("E_STORAGE", { message: `${layersDir(host)} cannot be made: ${codeOf(cause)}`, cause, ...(hint === undefined ? {} : { hint }) });
+    throw new Fault("E_STORAGE", {
+      message: `${layersDir(host)} cannot be made: ${codeOf(cause)}`,
+      cause,
+      ...(hint === undefined ? {} : { hint }),
+    });
   });
   for (const [i, descriptor] of image.manifest.layers.entries()) {
     const [diffId, chainId] = [diffIds[i], chain[i]];
     const what = `layer ${i + 1} of ${image.manifest.layers.length}`;
-    if (diffId === undefined || chainId === undefined) throw new Fault("E_IMAGE", { message: `${what} has no diff ID in the image's config` });
+    if (diffId === undefined || chainId === undefined)
+      throw new Fault("E_IMAGE", { message: `${what} has no diff ID in the image's config` });
     const path = join(layersDir(host), layerId(host, chainId));
     const record =
       (await readRecord(host, chainId)) ??
-      (await withLock(host, `${path}.lock`, async () => (await readRecord(host, chainId)) ?? unpack(host, layout, { what, descriptor, diffId, chainId }, layers, options)));
+      (await withLock(
+        host,
+        `${path}.lock`,
+        async () => (await readRecord(host, chainId)) ?? unpack(host, layout, { what, descriptor, diffId, chainId }, layers, options),
+      ));
     layers.push(join(path, "diff"));
     notes.push(...record.notes.map((note) => `${what}: ${note}`));
   }

@@ -39,7 +39,8 @@ export type TarHeader = {
 
 const octal = (value: number, width: number): Buffer => {
   const digits = value.toString(8).padStart(width - 1, "0");
-  if (!Number.isInteger(value) || value < 0 || digits.length >= width) throw new Fault("E_INTERNAL", { message: `tar: ${value} does not fit ${width - 1} octal digits` });
+  if (!Number.isInteger(value) || value < 0 || digits.length >= width)
+    throw new Fault("E_INTERNAL", { message: `tar: ${value} does not fit ${width - 1} octal digits` });
   return Buffer.from(`${digits}\0`, "latin1");
 };
 
@@ -97,7 +98,8 @@ export const buildTar = (entries: readonly TarEntry[], mtime: number): Buffer =>
   const parts = sorted.flatMap((entry) => {
     const content = entry.type === "file" ? entry.content : new Uint8Array();
     const linkname = entry.type === "symlink" || entry.type === "link" ? Buffer.from(entry.target) : Buffer.alloc(0);
-    if (linkname.length > 100) throw new Fault("E_INTERNAL", { message: `tar: link target "${linkname.toString()}" does not fit a ustar header` });
+    if (linkname.length > 100)
+      throw new Fault("E_INTERNAL", { message: `tar: link target "${linkname.toString()}" does not fit a ustar header` });
     const header = buildTarHeader({
       ...splitName(entry.type === "directory" ? `${entry.path}/` : entry.path),
       mode: entry.mode,
