@@ -63,7 +63,8 @@ case $verb in
     exec setpriv --reuid "$uid" --regid "$gid" --init-groups --inh-caps=-all -- \
       env -i PATH="$PWD/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
       HOME="$home" USER=$user LOGNAME=$user XDG_RUNTIME_DIR="$runtime" LANG=C.UTF-8 \
-      ${TERM:+"TERM=$TERM"} ${CI:+"CI=$CI"} ${CORACLE_DATA:+"CORACLE_DATA=$CORACLE_DATA"} "$@"
+      ${TERM:+"TERM=$TERM"} ${CI:+"CI=$CI"} ${CORACLE_DATA:+"CORACLE_DATA=$CORACLE_DATA"} \
+      ${NODE_EXTRA_CA_CERTS:+"NODE_EXTRA_CA_CERTS=$NODE_EXTRA_CA_CERTS"} "$@"
     ;;
   *)
     echo "as-user: unknown verb $verb" >&2
