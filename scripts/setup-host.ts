@@ -21,6 +21,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
@@ -266,9 +267,11 @@ const purpose =
   values.for === "start" || values.for === "host" || values.for === "test"
     ? values.for
     : fail(`--for start, host or test, not ${values.for}`);
-const sudoUser = process.env["SUDO_USER"];
-const user = values.user ?? (purpose !== "host" || sudoUser === undefined || sudoUser === "root" ? testUser : sudoUser);
 const root = process.getuid?.() === 0;
+const sudoUser = process.env["SUDO_USER"] ?? "root";
+/** Whom it is for: the tests' user, or for `host` whoever asks, be it through sudo. */
+const asking = !root ? userInfo().username : sudoUser === "root" ? testUser : sudoUser;
+const user = values.user ?? (purpose === "host" ? asking : testUser);
 const recordFile = `/var/lib/coracle/setup-${purpose}.json`;
 
 const readRecord = (): readonly Done[] =>
@@ -358,7 +361,8 @@ if (values.undo) {
   const changes = plan(purpose, user);
   for (const change of changes) say(change.says);
   if (changes.length > 0) {
-    if (!root) fail(`root can do this (nothing was changed): sudo npm run setup:${purpose === "test" ? "test" : "host"} -- --user ${user}`);
+    if (!root)
+      fail(`nothing of this was done, for only root can: sudo npm run setup:${purpose === "test" ? "test" : "host"} -- --user ${user}`);
     if (!existsSync("/usr/bin/apt-get") && changes.some((change) => change.says.startsWith("install")))
       fail("this is not Debian: install the like of these packages by hand, then run this again");
     await confirm();

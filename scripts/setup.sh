@@ -115,7 +115,11 @@ host_prepare() {
   [ "$(id -u)" != 0 ] || PATH=$PWD/node_modules/.bin:$PATH node scripts/setup-host.ts --for start --yes 9<&- >&2 || die "the host could not be prepared"
 }
 
-all_current || build
+if ! all_current; then
+  build
+  # Once, and not at every start: what an administrator could add.
+  if [ -z "$deps_only" ] && [ "$(id -u)" != 0 ]; then node scripts/setup-host.ts --for host --yes >&2 || true; fi
+fi
 [ -z "$deps_only" ] || exit 0
 
 PATH=$PWD/node_modules/.bin:$PATH
