@@ -52,6 +52,7 @@ export const faults = {
   E_NO_IMAGE: { class: "not-found", exit: 125, phrase: "no such image", doc: "The image reference names nothing that is stored here." },
   E_EXISTS: { class: "exists", exit: 125, phrase: "container already exists", doc: "A container of that id lives under this --root. Delete it, or choose another id." },
   E_STATE: { class: "state", exit: 125, phrase: "container not running", doc: "The container is not in a state that allows this." },
+  E_RUNNING: { class: "state", exit: 125, phrase: "container is running", doc: "The container has been started, and this needs one that has not, or has ended. Stop it first, or use --force." },
   E_EXEC_NOT_FOUND: { class: "not-found", exit: 127, phrase: "executable file not found in $PATH", doc: "The container's file system has no such executable." },
   E_EXEC_NO_FILE: { class: "not-found", exit: 127, phrase: "no such file or directory", doc: "The container's file system has no such file, or its interpreter or ELF loader is missing." },
   E_EXEC_DENIED: { class: "denied", exit: 126, phrase: "permission denied", doc: "The file exists but cannot be executed: no execute bit, a directory, a noexec mount, or no permission." },

@@ -10,7 +10,6 @@
  * Everything works, with less to tell, where /proc is hidden or masked, inside containers, and as any user: identity
  * comes from system calls, and euid 0 proves nothing by itself.
  */
-#define _GNU_SOURCE
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "facts_trial.h"
 
 #include <dirent.h>

@@ -31,6 +31,7 @@ enum op {
 	OP_REMOVE_STATE = 6,
 	OP_RUN_UNDO = 7,
 	OP_PID_FILE = 8,
+	OP_REMOVE_TREE = 10,
 	OP_PRINT = 9,
 	OP_START_LISTEN = 16,
 	OP_SPAWN = 17,
@@ -108,6 +109,8 @@ struct remove_state_args { uint64_t unused; };
 struct run_undo_args { uint64_t unused; };
 /* Writes the pid file that the caller asked for, atomically. */
 struct pid_file_args { struct blob path; struct blob content; };
+/* Removes a directory and all below it on the same file system, by descriptors; links are not followed. */
+struct remove_tree_args { struct blob dir; };
 /* Writes text to standard output. */
 struct print_args { struct blob content; };
 /* Opens start.sock in the state directory; init inherits the listening end. */
@@ -235,6 +238,7 @@ struct parent_death_args { uint64_t signal; };
 	X(remove_state, 6, SIDE_PARENT, 0, 0) \
 	X(run_undo, 7, SIDE_PARENT, 0, 0) \
 	X(pid_file, 8, SIDE_PARENT, 2, KIND_PATH, KIND_TEMPLATE) \
+	X(remove_tree, 10, SIDE_PARENT, 1, KIND_PATH) \
 	X(print, 9, SIDE_PARENT, 1, KIND_TEMPLATE) \
 	X(start_listen, 16, SIDE_PARENT, 0, 0) \
 	X(spawn, 17, SIDE_PARENT, 4, KIND_FLAGS, KIND_MAYBE, KIND_WRITES, KIND_WRITES) \

@@ -30,6 +30,7 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   remove_state: () => "remove the state directory",
   run_undo: () => "undo an interrupted start",
   pid_file: ({ path }) => `write the pid to ${path}`,
+  remove_tree: ({ dir }) => `remove ${dir}`,
   print: ({ content }) => `print ${clip(templateText(content).trim())}`,
   start_listen: () => "open start.sock",
   spawn: ({ flags, cgroup }) => `clone ${clone(flags) === "0" ? "a child" : clone(flags)}${when(cgroup !== null, " into the cgroup")}`,

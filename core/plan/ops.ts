@@ -54,6 +54,7 @@ export const ops = {
   remove_state: { code: 6, side: "parent", args: {}, doc: "Removes the state directory; from then on the container does not exist." },
   run_undo: { code: 7, side: "parent", args: {}, doc: "Runs the undo list that an interrupted start left in the state directory." },
   pid_file: { code: 8, side: "parent", args: { path: "path", content: "template" }, doc: "Writes the pid file that the caller asked for, atomically." },
+  remove_tree: { code: 10, side: "parent", args: { dir: "path" }, doc: "Removes a directory and all below it on the same file system, by descriptors; links are not followed." },
   print: { code: 9, side: "parent", args: { content: "template" }, doc: "Writes text to standard output." },
 
   // ---- processes, on the parent side

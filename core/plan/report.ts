@@ -99,11 +99,12 @@ export const faultOfFrames = (frames: readonly Frame[], plan: Plan, facts: Facts
     });
   const [errno, text] = errnoOf(frame.errno);
   const call = syscallName(frame.call, facts.arch);
-  const code = codeOf(frame.op, errno, step);
+  const status = frames.findLast(({ kind }) => kind === "slot");
+  const named = codeOf(frame.op, errno, step);
+  const code = named === "E_STATE" && status !== undefined && status.aux > 0 ? "E_RUNNING" : named;
   const about = step?.op === "mount_fs" ? { type: step.args.type } : {};
   const advice = hint(frame.op, call, errno, facts, about);
-  const status = frames.findLast(({ kind }) => kind === "slot");
-  const state = code === "E_STATE" && status !== undefined ? `the container is ${statuses[status.aux] ?? "?"}` : null;
+  const state = named === "E_STATE" && status !== undefined ? `the container is ${statuses[status.aux] ?? "?"}` : null;
   return new Fault(code, {
     message: state ?? `${subject(code, step, frame.op)}: ${errno} (${text})${call === "" ? "" : ` from ${call}`}`,
     step: where,

@@ -77,6 +77,9 @@ int render(struct stage *s, struct blob template, int fd)
 		uint64_t value = 0; /* a slot that is not known reads as zero: the pid of what is gone */
 		if (s->slots_set & 1u << t[1])
 			value = s->slots[t[1]];
+		/* What has stopped has no pid: the number may be another's by now. */
+		if (t[1] == SLOT_PID && s->slots_set & 1u << SLOT_STATUS && s->slots[SLOT_STATUS] == 0)
+			value = 0;
 		const char *out = number + sizeof number;
 		size_t length = 0;
 		if (*t == 1) {

@@ -119,6 +119,10 @@ int op_spawn(struct stage *s, const struct spawn_args *a)
 	}
 	if (pid == 0) {
 		close(pair[0]);
+		/* The lock lives as long as any copy of its descriptor: it is the parent's alone. */
+		close(s->state_fd);
+		close(s->log_fd);
+		s->state_fd = s->log_fd = -1;
 		s->sync_fd = pair[1];
 		s->side = SIDE_CHILD;
 		child_main(s);

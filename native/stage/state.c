@@ -178,3 +178,64 @@ int op_remove_state(struct stage *s, const struct remove_state_args *a)
 		return failed(s, SYS_rmdir);
 	return 0;
 }
+
+/*
+ * Removes what a directory holds. Descriptors lead, so that a link that is swapped in leads nowhere; what is mounted over a
+ * directory is another file system, and stays.
+ */
+static int empty_directory(struct stage *s, int fd, dev_t device, int depth)
+{
+	struct stat st;
+	int r = 0;
+	DIR *dir = depth < 4096 ? fdopendir(fd) : NULL;
+	if (!dir) {
+		r = failed_as(s, SYS_openat, depth < 4096 ? errno : ELOOP);
+		close(fd);
+		return r;
+	}
+	for (struct dirent *e; (e = readdir(dir));) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (unlinkat(dirfd(dir), e->d_name, 0) == 0 || errno == ENOENT)
+			continue;
+		if (errno != EISDIR && errno != EPERM) {
+			r = failed(s, SYS_unlinkat);
+			continue;
+		}
+		/* overlayfs leaves a work directory of mode 0 behind; the owner may open it once it has changed that. */
+		(void)fchmodat(dirfd(dir), e->d_name, 0700, AT_SYMLINK_NOFOLLOW);
+		int next = openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0) {
+			r = failed(s, SYS_openat);
+			continue;
+		}
+		if (fstat(next, &st) < 0 || st.st_dev != device) {
+			close(next);
+			r = failed_as(s, SYS_unlinkat, EXDEV);
+			continue;
+		}
+		int below = empty_directory(s, next, device, depth + 1);
+		if (below < 0)
+			r = below;
+		else if (unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			r = failed(s, SYS_unlinkat);
+	}
+	closedir(dir);
+	return r;
+}
+
+int op_remove_tree(struct stage *s, const struct remove_tree_args *a)
+{
+	struct stat st;
+	int fd = open(text_of(s, a->dir), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : failed(s, SYS_open);
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		return failed(s, SYS_fstat);
+	}
+	int r = empty_directory(s, fd, st.st_dev, 0);
+	if (r == 0 && rmdir(text_of(s, a->dir)) < 0 && errno != ENOENT)
+		r = failed(s, SYS_rmdir);
+	return r;
+}
