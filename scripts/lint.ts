@@ -49,7 +49,7 @@ const generated = (): Verdict => {
   });
 };
 
-const rooms = (): readonly string[] => globSync("*/", { cwd: root, exclude: ["node_modules", "dist", "native", "docs", "bin"] });
+const rooms = (): readonly string[] => globSync("*/", { cwd: root, exclude: ["node_modules", "dist", "docs", "bin"] });
 const shells = ["scripts/setup.sh", "scripts/start.sh", "scripts/as-user.sh", "bin/coracle", "bin/coracle-oci"];
 
 const gates: Readonly<Record<string, () => Verdict>> = {

@@ -26,7 +26,7 @@ die() { say "$1"; shift; for line; do echo "       $line" >&2; done; exit 1; }
 # One hash over the names and contents of files, read from stdin as paths that end in NUL. No test is an input of a product.
 hash() { LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-32; }
 hash_text() { sha256sum | cut -c1-32; }
-stamp_native() { find native -path native/build -prune -o -type f -not -name '*.test.ts' -print0 | hash; }
+stamp_native() { find native -path native/build -prune -o -type f -not -name '*.ts' -print0 | hash; }
 stamp_bundle() {
   set -- package.json package-lock.json scripts/build.ts
   for room in core cli runtime platform-linux platform-wasi store registry api; do [ ! -d $room ] || set -- "$@" $room; done
