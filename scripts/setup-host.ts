@@ -50,6 +50,8 @@ const packages: readonly { readonly name: string; readonly proof: string; readon
   { name: "libseccomp-dev", proof: "/usr/include/seccomp.h", for: "test", why: "the seccomp compiler is compared with it" },
   { name: "strace", proof: "/usr/bin/strace", for: "test", why: "counts system calls, injects faults" },
   { name: "busybox-static", proof: "/bin/busybox", for: "test", why: "a root file system for test containers" },
+  { name: "skopeo", proof: "/usr/bin/skopeo", for: "test", why: "reads the layouts that we write" },
+  { name: "umoci", proof: "/usr/bin/umoci", for: "test", why: "unpacks the layouts that we write" },
   { name: "bubblewrap", proof: "/usr/bin/bwrap", for: "test", why: "a peer in the benchmarks" },
   { name: "crun", proof: "/usr/bin/crun", for: "test", why: "a peer in benchmarks and differential tests" },
   { name: "runc", proof: "/usr/sbin/runc", for: "test", why: "a peer in benchmarks and differential tests" },
