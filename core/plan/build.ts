@@ -5,7 +5,8 @@
  */
 import { Fault, type Issue } from "#core/fault";
 import type { Facts } from "#core/facts";
-import { stringifyJson } from "#core/json";
+import { hintForCause } from "#core/hints";
+import { splitPointer, stringifyJson } from "#core/json";
 import { sysctlParts } from "#core/spec/check";
 import type { Config, Hook, HookName, NamespaceType } from "#core/spec/config";
 import { type CgroupManager, type CgroupPlan, planCgroup } from "./cgroups.ts";
@@ -128,13 +129,21 @@ const withUserNamespace = (config: Config, facts: Facts, note: (text: string) =>
 
 const checkUserns = (facts: Facts, wanted: boolean): void => {
   if (!wanted || facts.userns.works || facts.userns.errno === null) return;
+  const advice = hintForCause(facts.userns.cause, facts);
   throw new Fault("E_USERNS", {
     message: "a user namespace cannot be made",
     errno: facts.userns.errno,
-    ...(facts.userns.cause === null ? {} : { why: facts.userns.cause }),
-    hint: "coracle doctor names what forbids it, and the remedy",
+    ...(advice === null ? {} : { why: advice.why }),
+    hint: advice?.try ?? "coracle doctor names what forbids it, and the remedy",
   });
 };
+
+const memberAt = (document: unknown, pointer: string): unknown =>
+  (splitPointer(pointer) ?? []).reduce<unknown>((value, key) => (typeof value === "object" && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined), document);
+
+/** Steps that no member asked for (the specification's defaults, and ours) do not point to one that is not there. */
+const settleOrigins = (steps: readonly Step[], config: Config): readonly Step[] =>
+  steps.map((step) => (!step.origin.startsWith("/") || memberAt(config, step.origin) !== undefined ? step : { ...step, origin: "(default)" }));
 
 /**
  * Compiles a start.
@@ -145,7 +154,8 @@ export const buildStart = (input: StartInput): Start => {
   const issues: Issue[] = [];
   const notes: string[] = [];
   const issue = (pointer: string, message: string, hint?: string): void => {
-    issues.push(hint === undefined ? { pointer, message } : { pointer, message, hint });
+    // Several steps may come upon the same member: it is one issue.
+    if (!issues.some((known) => known.pointer === pointer && known.message === message)) issues.push(hint === undefined ? { pointer, message } : { pointer, message, hint });
   };
   const note = (text: string): void => {
     if (!notes.includes(text)) notes.push(text);
@@ -303,7 +313,7 @@ export const buildStart = (input: StartInput): Start => {
   ];
   if (issues.length > 0)
     throw new Fault("E_UNSUPPORTED", { message: `config.json asks for what cannot be enforced here: ${issues.map(({ pointer }) => pointer).join(", ")}`, issues });
-  return { plan: { version: 1, steps: [...outside, ...inside] }, notes, cgroup: cgroup.driver };
+  return { plan: { version: 1, steps: settleOrigins([...outside, ...inside], input.config) }, notes, cgroup: cgroup.driver };
 };
 
 const timeOffsets = (config: Config): readonly Step[] => {
