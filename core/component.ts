@@ -32,7 +32,10 @@ export const StartRequestSchema = z.object({
     z.object({ kind: z.literal("bind"), path: z.string() }),
     z.object({ kind: z.literal("overlay"), dir: z.string(), data: z.string(), target: z.string() }),
   ]),
-  pinned: z._default(z.nullable(z.object({ path: z.string(), inode: z.int(), uidMap: IdMapSchema, gidMap: IdMapSchema })), null),
+  pinned: z._default(
+    z.nullable(z.object({ path: z.string(), inode: z.int(), setgroups: z.boolean(), uidMap: IdMapSchema, gidMap: IdMapSchema })),
+    null,
+  ),
   pidFile: nullable,
   consoleSocket: nullable,
   preserveFds: z._default(z.int(), 0),

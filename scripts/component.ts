@@ -8,15 +8,19 @@
  * `dist/component/host/`, by which a JavaScript host calls it. Ends with `N passed, N failed`.
  */
 import { spawnSync } from "node:child_process";
-import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import fc from "fast-check";
 import * as z from "zod/mini";
-import { type StartRequest, planner as source } from "#core/component";
+import { planner as source } from "#core/component";
+import { parseFacts } from "#core/facts";
+import { Fault } from "#core/fault";
 import { stringifyJson } from "#core/json";
+import { encodePlan } from "#core/plan/encode";
 import { buildDefaultSeccomp } from "#core/seccomp/default-policy";
+import { type Case, cases, type Place, placeOn, planOf } from "../core/plan/test/configs.ts";
 import { fullConfig } from "../core/spec/test/full.ts";
 import { mutated } from "../core/spec/test/mutate.ts";
 
@@ -107,95 +111,67 @@ const firstDifference = (a: string, b: string): string => {
   return `the component answers …${a.slice(from, from + 200)}…\n     and Node …${b.slice(from, from + 200)}…`;
 };
 
-const counts = { same: 0, refused: 0 };
-const compare = async (name: string, what: keyof Planner, request: string): Promise<void> => {
+/** Asks both, and gives what Node answers. */
+const compare = async (name: string, what: keyof Planner, request: string): Promise<string> => {
   const outside = ask(source, what, request);
   const inside = ask(component, what, request);
   if (inside.trapped) component = await instantiate(); // a trap leaves an instance in any state
-  if (outside.text.startsWith("refused: ")) counts.refused++;
-  else counts.same++;
   gate(`${what}: ${name}`, inside.text === outside.text ? null : firstDifference(inside.text, outside.text));
+  return outside.text;
 };
 
-// ---- inputs
-const hosts = globSync("core/test/hosts/*.json", { cwd: root })
-  .sort()
-  .map((path) => ({ name: basename(path, ".json"), facts: z.unknown().parse(JSON.parse(readFileSync(join(root, path), "utf8"))) }));
-gate("facts of hosts", hosts.length > 0 ? null : "there are none to plan for");
-
-const namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup", "user"].map((type) => ({ type }));
-const base = {
-  ociVersion: "1.3.0",
-  process: { cwd: "/", args: ["/bin/true"], env: ["PATH=/bin"], user: { uid: 0, gid: 0 }, noNewPrivileges: true },
-  root: { path: "rootfs" },
-  mounts: [
-    { destination: "/proc", type: "proc", source: "proc" },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=65536k"] },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "ro"] },
-  ],
-  linux: { namespaces, uidMappings: [{ containerID: 0, hostID: 1000, size: 1 }], gidMappings: [{ containerID: 0, hostID: 1000, size: 1 }] },
-};
-const configs: Readonly<Record<string, unknown>> = {
-  "single id": base,
-  "limits, ranges, seccomp": {
-    ...base,
-    process: {
-      ...base.process,
-      oomScoreAdj: -500,
-      rlimits: [{ type: "RLIMIT_NOFILE", soft: 1024, hard: 18446744073709551615n }],
-      capabilities: { bounding: ["CAP_KILL"], effective: ["CAP_KILL"], permitted: ["CAP_KILL"] },
-    },
-    hostname: "coracle",
-    linux: {
-      namespaces,
-      uidMappings: [
-        { containerID: 0, hostID: 1000, size: 1 },
-        { containerID: 1, hostID: 100000, size: 65536 },
-      ],
-      gidMappings: [
-        { containerID: 0, hostID: 1000, size: 1 },
-        { containerID: 1, hostID: 100000, size: 65536 },
-      ],
-      resources: { memory: { limit: 9223372036854771712n }, pids: { limit: 64 }, cpu: { quota: 50_000, period: 100_000 } },
-      seccomp: buildDefaultSeccomp([], "amd64", { major: 6, minor: 1 }),
-      maskedPaths: ["/proc/kcore", "/sys/firmware"],
-      readonlyPaths: ["/proc/sys"],
-    },
-  },
-  "hooks, joined namespaces, sysctl": {
-    ...base,
-    hooks: { createRuntime: [{ path: "/bin/echo", args: ["echo", "ü"] }], poststop: [{ path: "/bin/true", timeout: 1 }] },
-    annotations: { "org.example.key": "värde 🛶" },
-    linux: {
-      ...base.linux,
-      namespaces: [...namespaces.filter(({ type }) => type !== "network"), { type: "network", path: "/proc/1/ns/net" }],
-      sysctl: { "kernel.msgmax": "65536" },
-    },
-  },
+// ---- every golden plan
+/** The config's text; golden cases compile the default policy beside it, so here the policy is written into it. */
+const textOf = (one: Case, place: Place): string => {
+  const config = one.config(place);
+  if (one.seccomp !== true) return stringifyJson(config, 2);
+  const { process, linux } = z
+    .looseObject({ process: z.object({ capabilities: z.object({ bounding: z.array(z.string()) }) }), linux: z.looseObject({}) })
+    .parse(config);
+  const seccomp = buildDefaultSeccomp(process.capabilities.bounding, place.facts.arch, place.facts.kernel);
+  return stringifyJson({ ...config, linux: { ...linux, seccomp } }, 2);
 };
 
-const requestOf = (config: string, facts: unknown, more: Partial<StartRequest> = {}): string => {
-  const request: StartRequest = {
-    config,
-    facts,
+const requestOf = (one: Case, place: Place): string => {
+  const { config: _config, facts: _facts, seccomp: _seccomp, ...input } = one.input?.(place) ?? {};
+  return stringifyJson({
+    config: textOf(one, place),
+    facts: place.facts,
     verb: "create",
-    id: "golden",
-    stateDir: "/run/user/1000/coracle/golden",
-    bundle: "/home/user/bundle",
-    root: { kind: "bind", path: "/home/user/bundle/rootfs" },
-    created: "2026-01-01T00:00:00Z",
-    ...more,
-  };
-  return stringifyJson(request);
+    id: "box",
+    stateDir: place.stateDir,
+    bundle: place.bundle,
+    root: { kind: "bind", path: `${place.bundle}/rootfs` },
+    created: "2026-01-02T03:04:05Z",
+    ...input,
+  });
 };
 
-for (const { name: host, facts } of hosts)
-  for (const [name, config] of Object.entries(configs)) {
-    const text = stringifyJson(config, 2);
-    await compare(`${name} on ${host}`, "plan", requestOf(text, facts));
-    await compare(`${name} on ${host}`, "explain", requestOf(text, facts, { verb: "run", limits: "best-effort" }));
+/** The plan of a golden file, as its test makes it; null where it is a refusal. */
+const goldenOf = (one: Case, place: Place): string | null => {
+  try {
+    const start = planOf(one, place);
+    return start instanceof Fault ? null : Buffer.from(encodePlan(start.plan)).toString("hex");
+  } catch (cause) {
+    if (cause instanceof Fault) return null; // of the schema
+    throw cause;
   }
-gate("some requests make a plan, and some are refused", counts.same > 0 && counts.refused > 0 ? null : stringifyJson(counts));
+};
+
+let plans = 0;
+for (const one of cases)
+  for (const host of one.hosts) {
+    const place = placeOn(parseFacts(JSON.parse(readFileSync(join(root, `core/test/hosts/${host}.json`), "utf8")), host));
+    const name = `${one.name} on ${host}`;
+    const request = requestOf(one, place);
+    const answer = await compare(name, "plan", request);
+    await compare(name, "explain", request);
+    const golden = goldenOf(one, place);
+    if (golden !== null) plans++;
+    const same = golden === null ? answer.startsWith("refused: ") : answer.startsWith(`${golden}\n`);
+    gate(`plan: ${name}: as its golden file`, same ? null : `another plan than core/plan/golden.test.ts checks: ${answer.slice(0, 200)}`);
+  }
+gate("at least 40 plans were compared", plans >= 40 ? null : `${plans} were`);
 
 // ---- every word of validation, over documents that are wrong in many ways, and texts that are no JSON
 const seed = 20_261_121;
