@@ -1,8 +1,8 @@
 /** `coracle doctor`: what this host can and cannot do, why, and the remedy. */
 import { buildDoctor, renderDoctor } from "#core/doctor";
+import type { Facts } from "#core/facts";
 import { Fault } from "#core/fault";
 import { type Flag, flagOn, flagText, formatHelp, parseFlags } from "#core/flags";
-import { type ReadFactsOptions, readFacts, readFactsFile } from "#linux/facts";
 
 export const doctorFlags: readonly Flag[] = [
   { name: "help", kind: "switch", help: "Show this help, and exit" },
@@ -14,11 +14,17 @@ export const doctorFlags: readonly Flag[] = [
   { name: "color", kind: "switch", help: "Colour the text" },
 ];
 
+/** Where facts come from: this host's prober, or a file. */
+export type Prober = {
+  readonly readFacts: (options: { readonly dataDir?: string; readonly runtimeDir?: string }) => Facts;
+  readonly readFactsFile: (path: string) => Facts;
+};
+
 /**
  * Prints the report, and answers 0 where a container can run here, else 1.
  * @throws Fault E_USAGE on a wrong command line, E_FACTS and E_NATIVE_MISSING as `readFacts` does.
  */
-export function doctor(args: readonly string[]): number {
+export function doctor(args: readonly string[], host: Prober): number {
   const { values, rest } = parseFlags(doctorFlags, args, { command: "coracle doctor", interspersed: true });
   if (rest.length > 0)
     throw new Fault("E_USAGE", { message: `coracle doctor takes no argument: ${rest[0]}`, hint: "coracle doctor --help" });
@@ -29,8 +35,8 @@ export function doctor(args: readonly string[]): number {
     return 0;
   }
   const [file, dataDir, runtimeDir] = [flagText(values, "facts"), flagText(values, "storage"), flagText(values, "root")];
-  const options: ReadFactsOptions = { ...(dataDir === null ? {} : { dataDir }), ...(runtimeDir === null ? {} : { runtimeDir }) };
-  const facts = file === null ? readFacts(options) : readFactsFile(file);
+  const options = { ...(dataDir === null ? {} : { dataDir }), ...(runtimeDir === null ? {} : { runtimeDir }) };
+  const facts = file === null ? host.readFacts(options) : host.readFactsFile(file);
   const report = buildDoctor(facts);
   const { columns } = process.stdout; // undefined where it is no terminal
   process.stdout.write(

@@ -23,15 +23,15 @@ const ensurePrivate = (path: string, create: boolean): string | null => {
 
 /**
  * The directory of running containers' state: `--root`; else below $XDG_RUNTIME_DIR; else, for root, /run; else a private
- * directory under /tmp.
+ * directory under /tmp. The two commands have roots of their own: what `coracle` made, `coracle` sweeps.
  * @throws Fault E_RUNTIME_DIR that says what is wrong with each.
  */
-export const ensureRuntimeRoot = (explicit: string | null): string => {
+export const ensureRuntimeRoot = (name: "coracle" | "coracle-oci", explicit: string | null): string => {
   const xdg = process.env["XDG_RUNTIME_DIR"] ?? "";
   const candidates =
     explicit !== null
       ? [explicit]
-      : [...(xdg.startsWith("/") ? [`${xdg}/coracle`] : []), ...(uid() === 0 ? ["/run/coracle"] : []), `/tmp/coracle-${uid()}`];
+      : [...(xdg.startsWith("/") ? [`${xdg}/${name}`] : []), ...(uid() === 0 ? [`/run/${name}`] : []), `/tmp/${name}-${uid()}`];
   const reasons: string[] = [];
   for (const path of candidates) {
     const reason = ensurePrivate(path, true);

@@ -12,6 +12,8 @@ export type StageOptions = {
   readonly inputs?: Readonly<Partial<Record<SlotName, number>>>;
   /** Descriptors 3 to 2 + N of this process go to the container under the same numbers. */
   readonly preserveFds?: number;
+  /** Standard input of the container: the caller's (default), or nothing. */
+  readonly stdin?: "inherit" | "ignore";
   /** A private directory for two files that have no name; default: the first that will do. */
   readonly scratch?: string;
 };
@@ -57,11 +59,20 @@ const readAll = (fd: number): Uint8Array => {
   return bytes.subarray(0, at);
 };
 
+/** An executor that is ready to be started; `finish` reads its report once it has ended. */
+export type Prepared = {
+  readonly path: string;
+  readonly args: readonly string[];
+  /** For descriptors 0 to 2, those preserved, the plan's and the report's. */
+  readonly stdio: readonly ("inherit" | "ignore" | number)[];
+  readonly finish: (status: number | null, signal: string | null, error: Error | undefined) => StageResult;
+};
+
 /**
  * Files, not pipes, carry plan and report: nothing has to be read while the start runs, so the event loop need not turn,
  * and a container that still has the report open keeps nobody waiting.
  */
-const prepare = (plan: Uint8Array, options: StageOptions) => {
+export const openStage = (plan: Uint8Array, options: StageOptions): Prepared => {
   const scratch = [...(options.scratch === undefined ? [] : [options.scratch]), tmpdir(), "/dev/shm"];
   const planFd = openScratch(scratch);
   const reportFd = openScratch(scratch);
@@ -80,21 +91,23 @@ const prepare = (plan: Uint8Array, options: StageOptions) => {
   const preserved = Array.from({ length: options.preserveFds ?? 0 }, (_, i) => 3 + i);
   const first = 3 + preserved.length;
   const inputs = Object.entries(options.inputs ?? {}).map(([name, value]) => `${isSlot(name) ? slots[name] : 0}=${value}`);
-  const stdio: ("inherit" | number)[] = ["inherit", "inherit", "inherit", ...preserved, planFd, reportFd];
-  return { path: nativePath("stage"), args: [String(first), String(first + 1), ...inputs], stdio, planFd, reportFd };
+  const stdio: ("inherit" | "ignore" | number)[] = [options.stdin ?? "inherit", "inherit", "inherit", ...preserved, planFd, reportFd];
+  return {
+    path: nativePath("stage"),
+    args: [String(first), String(first + 1), ...inputs],
+    stdio,
+    finish: (status, signal, error) => {
+      const frames = error === undefined ? decodeFrames(readAll(reportFd)) : [];
+      closeSync(planFd);
+      closeSync(reportFd);
+      return judge(frames, status, signal, error);
+    },
+  };
 };
 
 const isSlot = (name: string): name is SlotName => name in slots;
 
-const finish = (
-  prepared: ReturnType<typeof prepare>,
-  status: number | null,
-  signal: string | null,
-  error: Error | undefined,
-): StageResult => {
-  const frames = error === undefined ? decodeFrames(readAll(prepared.reportFd)) : [];
-  closeSync(prepared.planFd);
-  closeSync(prepared.reportFd);
+const judge = (frames: readonly Frame[], status: number | null, signal: string | null, error: Error | undefined): StageResult => {
   if (error !== undefined) throw new Fault("E_NATIVE_MISSING", { message: "the executor cannot be run", cause: error, why: error.message });
   if (status === 2)
     throw new Fault("E_INTERNAL", {
@@ -112,9 +125,9 @@ const finish = (
 
 /** Runs a plan to its end, which for a `create` is soon. */
 export const runPlan = (plan: Uint8Array, options: StageOptions = {}): StageResult => {
-  const prepared = prepare(plan, options);
-  const { status, signal, error } = spawnSync(prepared.path, prepared.args, { stdio: prepared.stdio, env: {} });
-  return finish(prepared, status, signal, error);
+  const prepared = openStage(plan, options);
+  const { status, signal, error } = spawnSync(prepared.path, [...prepared.args], { stdio: [...prepared.stdio], env: {} });
+  return prepared.finish(status, signal, error);
 };
 
 /** Signals that a foreground run passes on. What stops or continues a job is the shell's business, not the container's. */
@@ -125,8 +138,8 @@ const forwarded = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2
  * A signal of the terminal reaches the executor by itself, for it is in our process group: those are not sent twice.
  */
 export const runForeground = async (plan: Uint8Array, options: StageOptions = {}): Promise<StageResult> => {
-  const prepared = prepare(plan, options);
-  const stage = spawn(prepared.path, prepared.args, { stdio: prepared.stdio, env: {} });
+  const prepared = openStage(plan, options);
+  const stage = spawn(prepared.path, [...prepared.args], { stdio: [...prepared.stdio], env: {} });
   const fromTerminal = new Set<NodeJS.Signals>(process.stdin.isTTY ? ["SIGINT", "SIGQUIT", "SIGWINCH"] : []);
   const forward = (signal: NodeJS.Signals): void => {
     if (!fromTerminal.has(signal)) stage.kill(signal);
@@ -137,5 +150,5 @@ export const runForeground = async (plan: Uint8Array, options: StageOptions = {}
     stage.once("close", (status, signal) => resolve({ status, signal, error: undefined }));
   });
   for (const signal of forwarded) process.off(signal, forward);
-  return finish(prepared, end.status, end.signal, end.error);
+  return prepared.finish(end.status, end.signal, end.error);
 };

@@ -18,7 +18,7 @@ const VERSION = "0.1.0";
 const verbs: readonly Verb[] = [create, start, run, state, kill, deleteVerb, spec, featuresVerb];
 
 const globalFlags: readonly Flag[] = [
-  { name: "root", kind: "text", value: "DIR", help: "Where the containers' state is kept (default: $XDG_RUNTIME_DIR/coracle)" },
+  { name: "root", kind: "text", value: "DIR", help: "Where the containers' state is kept (default: $XDG_RUNTIME_DIR/coracle-oci)" },
   { name: "log", kind: "text", value: "FILE", help: "Append errors and warnings to FILE, too" },
   { name: "log-format", kind: "text", value: "text|json", help: "The log's format (default: text)" },
   { name: "debug", kind: "switch", help: "Accepted: there is no debug log" },
@@ -69,7 +69,7 @@ const createHost = (root: string | null, note: (text: string) => void): Host => 
     note,
     runPlan,
     runForeground,
-    root: () => (directory ??= ensureRuntimeRoot(root)),
+    root: () => (directory ??= ensureRuntimeRoot("coracle-oci", root)),
     now: new Date().toISOString(),
   };
 };

@@ -14,6 +14,7 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough, type Readable, type Transform } from "node:stream";
@@ -111,10 +112,14 @@ export const chainIds = (diffIds: readonly string[]): readonly string[] => {
   return chain;
 };
 
+/** Where the layers of an image are, or will be once `prepareImage` has unpacked them: the base first. `idMap` as in `SnapshotHost`. */
+export const layerDirectories = (storage: string, idMap: string | null, config: ImageConfig): readonly string[] =>
+  chainIds(config.rootfs.diff_ids).map((chainId) => join(storage, "layers", layerId({ idMap }, chainId), "diff"));
+
 const layersDir = (host: SnapshotHost): string => join(host.storage, "layers");
 
 /** 80 bits: the record tells the whole, so that a collision is seen. */
-const layerId = (host: SnapshotHost, chainId: string): string =>
+const layerId = (host: Pick<SnapshotHost, "idMap">, chainId: string): string =>
   createHash("sha256")
     .update(`${chainId}\n${host.idMap ?? "single"}`)
     .digest("hex")
@@ -200,6 +205,7 @@ const unpackFault = (what: string, code: number | null, stderr: string): Fault =
 
 /** Removes a tree that may belong to subordinate ids. One that is gone is success. */
 const removeTree = async (host: SnapshotHost, path: string): Promise<void> => {
+  if (!existsSync(path)) return; // most often; and a process in the namespace is not free
   const { code, stderr } = await host.runInUserns(host.untar, ["--remove", path], null);
   if (code === 0) return;
   const failure = parse(FailureSchema, stderr);
@@ -323,7 +329,9 @@ const unpack = async (
   const fresh = `${target}.new`;
   const sync = options.sync ?? true;
   try {
-    // Left by one who died. A target without record is no layer either.
+    // Left by one who died, whose untar may still be running for a moment: removing the directory that it locks waits
+    // for its end. A target without record is no layer either.
+    await removeTree(host, join(fresh, "diff"));
     await removeTree(host, fresh);
     await removeTree(host, target);
     await mkdir(join(fresh, "diff"), { recursive: true, mode: 0o755 });

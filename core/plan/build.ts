@@ -33,6 +33,8 @@ export type StartInput = {
   readonly root: RootSource;
   /** `coracle` nests its containers in one user namespace; `coracle-oci` makes one for each. */
   readonly pinned: PinnedUserns | null;
+  /** What the container owns beside its cgroup and state, for undo and delete: idempotent parent steps. */
+  readonly release: readonly Step[];
   readonly pidFile: string | null;
   readonly consoleSocket: string | null;
   readonly preserveFds: number;
@@ -199,7 +201,7 @@ export const buildStart = (input: StartInput): Start => {
     state: [...state, "\n"],
     poststart: hookSteps(parent, config, "poststart", stateTemplate(input, "running"), bundle, false),
     poststop: hookSteps(parent, config, "poststop", stateTemplate(input, "stopped"), bundle, true),
-    release: [],
+    release: input.release,
   };
   const creating = stateTemplate(input, "creating");
   const created = stateTemplate(input, "created");

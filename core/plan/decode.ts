@@ -18,7 +18,8 @@ const decodeTemplate = (bytes: Uint8Array): readonly TemplatePart[] => {
   for (let at = 0; at < bytes.length; ) {
     const kind = bytes[at] ?? 0;
     if (kind === 0) {
-      const length = view.getUint32(at + 1, true);
+      const length = at + 5 <= bytes.length ? view.getUint32(at + 1, true) : bytes.length;
+      if (at + 5 + length > bytes.length) throw bad("a template is cut short");
       const literal = bytes.subarray(at + 5, at + 5 + length);
       const text = decodeUtf8(literal);
       // Text comes back as text; bytes that are none (D-Bus messages) as bytes.
@@ -63,14 +64,14 @@ const decodeCell = (kind: Kind, view: DataView, at: number, blobs: Uint8Array): 
     case "ids": {
       const bytes = blob();
       const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      return Array.from({ length: bytes.length / 4 }, (_, i) => words.getUint32(4 * i, true));
+      return Array.from({ length: Math.floor(bytes.length / 4) }, (_, i) => words.getUint32(4 * i, true));
     }
     case "template":
       return decodeTemplate(blob());
     case "bpf": {
       const bytes = blob();
       const code = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      return Array.from({ length: bytes.length / 8 }, (_, i) => [code.getUint16(8 * i, true), code.getUint8(8 * i + 2), code.getUint8(8 * i + 3), code.getUint32(8 * i + 4, true)]);
+      return Array.from({ length: Math.floor(bytes.length / 8) }, (_, i) => [code.getUint16(8 * i, true), code.getUint8(8 * i + 2), code.getUint8(8 * i + 3), code.getUint32(8 * i + 4, true)]);
     }
     case "plan":
       return decodePlan(blob());
@@ -92,6 +93,7 @@ export const decodePlan = (bytes: Uint8Array): Plan => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < wire.headerSize || view.getUint32(0, true) !== wire.magic) throw bad("it does not begin as one");
   const count = view.getUint16(6, true);
+  if (bytes.length < wire.headerSize + count * wire.recordSize) throw bad("it is cut short");
   const blobs = bytes.subarray(wire.headerSize + count * wire.recordSize);
   const steps: Step[] = [];
   for (let i = 0; i < count; i++) {

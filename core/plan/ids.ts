@@ -5,8 +5,11 @@ import type { Config, IdMapping } from "#core/spec/config";
 import { parent } from "./step.ts";
 import type { Step } from "./ops.ts";
 
+/** A line of a user namespace's map: `inside outside count`. */
+export type IdRow = Facts["self"]["uidMap"][number];
+
 /** A user namespace that is there already, in which containers of one user nest. */
-export type PinnedUserns = { readonly path: string; readonly inode: number; readonly uidMap: Facts["self"]["uidMap"]; readonly gidMap: Facts["self"]["gidMap"] };
+export type PinnedUserns = { readonly path: string; readonly inode: number; readonly setgroups: boolean; readonly uidMap: readonly IdRow[]; readonly gidMap: readonly IdRow[] };
 
 /** CAP_* as bits, for the capability sets of facts. */
 const CAP = { setgid: 6, setuid: 7, sysAdmin: 21 } as const;
@@ -19,7 +22,7 @@ const ranges = (mappings: readonly IdMapping[]): readonly string[] => mappings.f
  * A map extent must lie within one extent of the parent namespace's map: `0 0 65537` is refused where the parent has
  * `0 0 1` and `1 1 65536`. So each mapping is cut where the parent's map is.
  */
-export const splitByParent = (mappings: readonly IdMapping[], parentMap: Facts["self"]["uidMap"]): readonly IdMapping[] =>
+export const splitByParent = (mappings: readonly IdMapping[], parentMap: readonly IdRow[]): readonly IdMapping[] =>
   mappings.flatMap((mapping) => {
     const pieces: IdMapping[] = [];
     let done = 0;
@@ -56,7 +59,7 @@ export const planIdMaps = (config: Config, facts: Facts, pinned: PinnedUserns | 
   if (pinned !== null || (hasCapability(facts, "setuid") && hasCapability(facts, "setgid"))) {
     const uidMap = mapText(splitByParent(uid, pinned?.uidMap ?? self.uidMap));
     const gidMap = mapText(splitByParent(gid, pinned?.gidMap ?? self.gidMap));
-    return { step: parent("map_write", { uid: uidMap, gid: gidMap, denySetgroups: false, pid: "pid" }, origin), setgroups: pinned !== null || self.setgroups === "allow" };
+    return { step: parent("map_write", { uid: uidMap, gid: gidMap, denySetgroups: false, pid: "pid" }, origin), setgroups: pinned?.setgroups ?? self.setgroups === "allow" };
   }
   const single = uid.length === 1 && gid.length === 1 && first(uid).size === 1 && first(gid).size === 1 && first(uid).hostID === self.uid && first(gid).hostID === self.gid;
   if (single) return { step: parent("map_write", { uid: mapText(uid), gid: mapText(gid), denySetgroups: true, pid: "pid" }, origin), setgroups: false };

@@ -50,5 +50,18 @@ export const buildUndo = (context: VerbContext): Plan => plan([...teardown(conte
 /** After the foreground process has ended: what `delete` does, its lock being held again. */
 export const afterExit = (context: VerbContext): readonly Step[] => [...teardown(context), ...context.poststop, parent("remove_state", {}, by)];
 
+/**
+ * For what a killed launcher of a foreground run left behind: undone if its process has ended. A container that runs, or
+ * is being started (its lock is held until then), is left alone.
+ */
+export const buildSweep = (stateDir: string): Plan =>
+  plan([
+    parent("lock_state", { dir: stateDir, create: false }, by),
+    parent("load_slots", {}, by),
+    parent("status", { pid: "pid", startTime: "startTime", freezer: "", frozen: "", status: "status" }, by),
+    demand("stopped"),
+    parent("run_undo", {}, by),
+  ]);
+
 /** For a container whose start was interrupted before it had a record. */
 export const buildRecovery = (stateDir: string): Plan => plan([parent("lock_state", { dir: stateDir, create: false }, by), parent("run_undo", {}, by)]);

@@ -1,16 +1,15 @@
 /** `create` and `run`: a bundle becomes a container (runtime.md#lifecycle). */
 import { Fault } from "#core/fault";
-import type { Facts } from "#core/facts";
 import { type Flag, flagOn, flagText } from "#core/flags";
 import { buildStart, type Start } from "#core/plan/build";
 import type { CgroupManager } from "#core/plan/cgroups";
-import type { Filter } from "#core/plan/payload";
-import { compileSeccomp } from "#core/seccomp/compile";
+import { buildFilter } from "#core/plan/filter";
 import { type Config, parseConfig } from "#core/spec/config";
 import { absolute, readId } from "../arguments.ts";
 import type { Action, Gathered, Line, Verb } from "../verb.ts";
 
-const flags: readonly Flag[] = [
+/** Of `create` and `run`, and of `coracle explain --bundle`. */
+export const startFlags: readonly Flag[] = [
   { name: "bundle", short: "b", kind: "text", value: "DIR", help: "The bundle's directory (default: the working directory)" },
   { name: "config", short: "f", kind: "text", value: "FILE", help: "The configuration (default: config.json in the bundle)" },
   { name: "pid-file", kind: "text", value: "FILE", help: "Write init's process id to FILE" },
@@ -32,19 +31,6 @@ export const readConfig = (text: string): { readonly config: Config; readonly no
   const { config, issues, notes } = parseConfig(text);
   if (config === null) throw new Fault("E_CONFIG", { message: `config.json has ${issues.length === 1 ? "an issue" : `${issues.length} issues`}`, issues });
   return { config, notes };
-};
-
-/** The filter of a config; null where it has none. @throws Fault E_CONFIG where the policy cannot be compiled. */
-export const compileFilter = (config: Config, facts: Facts, note: (text: string) => void): Filter => {
-  const policy = config.linux?.seccomp;
-  if (policy === undefined) return null;
-  if (!facts.seccomp.filter)
-    throw new Fault("E_UNSUPPORTED", { message: "this kernel has no seccomp filters", issues: [{ pointer: "/linux/seccomp", message: "cannot be enforced here" }], hint: "leave linux.seccomp out, and know that no system call is then refused" });
-  const compiled = compileSeccomp(policy, { arch: facts.arch, kernel: facts.kernel });
-  if ("issues" in compiled) throw new Fault("E_CONFIG", { message: "the seccomp policy cannot be compiled", issues: compiled.issues });
-  if (compiled.listener) throw new Fault("E_UNSUPPORTED", { message: "seccomp notification is not supported yet", issues: [{ pointer: "/linux/seccomp", message: "has SCMP_ACT_NOTIFY" }], hint: "use another action" });
-  for (const text of compiled.notes) note(text);
-  return { filter: compiled.filter, flags: compiled.flags };
 };
 
 const managerOf = (line: Line): CgroupManager => {
@@ -87,6 +73,7 @@ export const planStart = (verb: "create" | "run", line: Line, gathered: Gathered
     bundle,
     root: { kind: "bind", path: absolute(config.root.path, bundle) },
     pinned: null,
+    release: [],
     pidFile: file("pid-file"),
     consoleSocket: file("console-socket"),
     preserveFds: Number(flagText(line.values, "preserve-fds") ?? 0),
@@ -94,7 +81,7 @@ export const planStart = (verb: "create" | "run", line: Line, gathered: Gathered
     limits: limitsOf(line),
     newKeyring: !flagOn(line.values, "no-new-keyring"),
     keep: flagOn(line.values, "keep"),
-    seccomp: compileFilter(config, facts, (text) => said.push(text)),
+    seccomp: buildFilter(config, facts, (text) => said.push(text)),
     created: gathered.now,
   });
   return { ...start, notes: [...said, ...start.notes] };
@@ -111,5 +98,5 @@ const act =
 
 const ask = (line: Line) => ({ facts: "quick" as const, config: absolute(flagText(line.values, "config") ?? "config.json", bundleOf(line)) });
 
-export const create: Verb = { name: "create", usage: "create [FLAGS] ID", help: "Create a container: everything but its process's exec", flags, ask, act: act("create") };
-export const run: Verb = { name: "run", usage: "run [FLAGS] ID", help: "Create a container, start it, wait for it, and delete it", flags: [...flags, ...runOnly], ask, act: act("run") };
+export const create: Verb = { name: "create", usage: "create [FLAGS] ID", help: "Create a container: everything but its process's exec", flags: startFlags, ask, act: act("create") };
+export const run: Verb = { name: "run", usage: "run [FLAGS] ID", help: "Create a container, start it, wait for it, and delete it", flags: [...startFlags, ...runOnly], ask, act: act("run") };
