@@ -128,12 +128,18 @@ test("a NUL byte is refused wherever a text may come from", () => {
 
 test("an empty path is a defect of ours; too many steps or bytes are refused", () => {
   assert.is(faultOf(() => encodePlan(plan(child("cwd", { path: "" }, "/process/cwd")))).code, "E_INTERNAL");
-  assert.is(faultOf(() => encodePlan(plan(...Array.from({ length: wire.maxSteps + 1 }, () => child("setsid", {}, ""))))).code, "E_UNSUPPORTED");
+  assert.is(
+    faultOf(() => encodePlan(plan(...Array.from({ length: wire.maxSteps + 1 }, () => child("setsid", {}, ""))))).code,
+    "E_UNSUPPORTED",
+  );
   assert.is(
     faultOf(() => encodePlan(plan(child("exec", { argv: ["x".repeat(wire.maxSize)], env: [], preserveFds: 0 }, "/process/args")))).code,
     "E_UNSUPPORTED",
   );
-  assert.is(decodePlan(encodePlan(plan(...Array.from({ length: wire.maxSteps }, () => child("setsid", {}, ""))))).steps.length, wire.maxSteps);
+  assert.is(
+    decodePlan(encodePlan(plan(...Array.from({ length: wire.maxSteps }, () => child("setsid", {}, ""))))).steps.length,
+    wire.maxSteps,
+  );
 });
 
 test("numbers of 64 bits survive, and those that are none are refused", () => {
@@ -142,11 +148,14 @@ test("numbers of 64 bits survive, and those that are none are refused", () => {
   assert.equal(step?.args, { resource: 7, soft, hard: 9223372036854771712n });
   const [score] = decodePlan(encodePlan(plan(child("oom_score", { value: -1000 }, "")))).steps;
   assert.equal(score?.args, { value: -1000 });
-  for (const value of [1.5, Number.NaN, 2 ** 53]) assert.is(faultOf(() => encodePlan(plan(child("oom_score", { value }, "")))).code, "E_INTERNAL");
+  for (const value of [1.5, Number.NaN, 2 ** 53])
+    assert.is(faultOf(() => encodePlan(plan(child("oom_score", { value }, "")))).code, "E_INTERNAL");
 });
 
 test("damaged bytes are a fault or another plan, never another exception", () => {
-  const whole = encodePlan(plan(parent("lock_state", { dir: "/run/x", create: true }, ""), parent("undo_log", { undo: plan(parent("remove_state", {}, "")) }, "")));
+  const whole = encodePlan(
+    plan(parent("lock_state", { dir: "/run/x", create: true }, ""), parent("undo_log", { undo: plan(parent("remove_state", {}, "")) }, "")),
+  );
   fc.assert(
     fc.property(fc.nat(whole.length - 1), fc.integer({ min: 0, max: 255 }), fc.nat(whole.length), (at, value, length) => {
       const bytes = Uint8Array.from(whole);

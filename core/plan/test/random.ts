@@ -1,6 +1,6 @@
 /** Plans of any steps, as the op table allows them; they need not make sense. */
 import * as fc from "fast-check";
-import { type Kind, ops, type Plan, slots, type Step } from "#core/plan/ops";
+import { type Kind, ops, type Plan, type Step, slots } from "#core/plan/ops";
 
 const normal = (value: bigint): number | bigint =>
   value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= -BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
@@ -73,7 +73,9 @@ export const randomPlan = (depth: number, names: readonly string[] = Object.keys
   const steps = Object.entries(ops)
     .filter(([name, { args }]) => names.includes(name) && (depth > 0 || !Object.values(args).some((kind) => kind === "plan")))
     .map(([name, spec]) => stepOf(name, spec, depth));
-  return fc.array(steps.length === 0 ? fc.oneof(...allFlat()) : fc.oneof(...steps), { maxLength: depth > 1 ? 12 : 4 }).map((all) => ({ version: 1 as const, steps: all }));
+  return fc
+    .array(steps.length === 0 ? fc.oneof(...allFlat()) : fc.oneof(...steps), { maxLength: depth > 1 ? 12 : 4 })
+    .map((all) => ({ version: 1 as const, steps: all }));
 };
 
 /** Where the chosen ops all hold plans, and no more plans may be in them: any that hold none. */
