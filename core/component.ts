@@ -11,6 +11,7 @@ import { buildStart, type Start } from "#core/plan/build";
 import { encodePlan } from "#core/plan/encode";
 import { explainData, explainText } from "#core/plan/explain";
 import { buildFilter } from "#core/plan/filter";
+import { BY_CORACLE, parent } from "#core/plan/step";
 import { faultData } from "#core/render-fault";
 import { parseConfig } from "#core/spec/config";
 import { parseDocument } from "#core/spec/issues";
@@ -43,6 +44,8 @@ export const StartRequestSchema = z.object({
   limits: z._default(z.enum(["enforce", "best-effort"]), "enforce"),
   newKeyring: z._default(z.boolean(), true),
   keep: z._default(z.boolean(), false),
+  /** Directories that are removed with the container; inside the pinned namespace, where there is one. */
+  remove: z._default(z.array(z.string()), []),
   created: z.string(),
 });
 
@@ -56,7 +59,10 @@ const readStart = (request: string): Start => {
   if (parsed.config === null) throw new Fault("E_CONFIG", { message: "config.json is invalid", issues: parsed.issues });
   const notes = [...parsed.notes];
   const seccomp = buildFilter(parsed.config, facts, (text) => notes.push(text));
-  const start = buildStart({ ...value, config: parsed.config, facts, seccomp });
+  const { pinned, remove, ...rest } = value;
+  const release = remove.map((dir) => parent("remove_tree", { dir }, BY_CORACLE));
+  if (pinned !== null && remove.length > 0) release.unshift(parent("join_user", { path: pinned.path, inode: pinned.inode }, BY_CORACLE));
+  const start = buildStart({ ...rest, pinned, release, config: parsed.config, facts, seccomp });
   return { ...start, notes: [...notes, ...start.notes] };
 };
 
