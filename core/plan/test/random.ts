@@ -22,7 +22,7 @@ const template = fc.array(
   { maxLength: 5 },
 );
 
-const valueOf = (kind: Kind, depth: number): fc.Arbitrary<unknown> => {
+const anyValue = (kind: Kind, depth: number): fc.Arbitrary<unknown> => {
   switch (kind) {
     case "u64":
     case "flags":
@@ -58,7 +58,7 @@ const isStep = (_step: unknown): _step is Step => true;
 const stepOf = (name: string, spec: (typeof ops)[keyof typeof ops], depth: number): fc.Arbitrary<Step> => {
   const side = spec.side === "both" ? fc.constantFrom("parent", "child") : fc.constant(spec.side);
   const kinds: readonly (readonly [string, Kind])[] = Object.entries(spec.args);
-  const args = fc.record(Object.fromEntries(kinds.map(([key, kind]) => [key, valueOf(kind, depth)])), plain);
+  const args = fc.record(Object.fromEntries(kinds.map(([key, kind]) => [key, anyValue(kind, depth)])), plain);
   return fc.record({ op: fc.constant(name), side, args, origin: fc.constant("(random)") }, plain).map((step: unknown) => {
     if (isStep(step)) return step;
     throw new Error("unreachable");
