@@ -5,9 +5,6 @@
  *
  * Sub-commands (for tests, see usage()) are kept to what a test of a runtime needs and a shell would otherwise give.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -8,6 +8,8 @@
  * untar --remove DIR                  removes DIR and all below it, on its file system only; one that is not there is success
  * untar --lock FILE                   holds flock(2) on FILE: says "locked", and keeps it until stdin ends
  *
+ * An extraction holds flock(2) on DIR and --remove waits for it: who was killed may have left a child that is still at it.
+ *
  * To be run inside the user namespace whose ids the files get. One JSON object on stdout, or one on stderr:
  * {"entry": name, "op": what was tried, "errno": name}. Exit codes: 0, 1 failed, 2 usage.
  */
@@ -62,6 +64,9 @@ static int run_remove(const char *path) {
 	if (slash) *slash = 0;
 	int parent = open(!slash ? "." : slash == copy ? "/" : copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (parent < 0) return errno == ENOENT ? finish(0, NULL) : finish(fail_at(&u, path, "open", errno), NULL);
+	/* A directory that cannot be opened (mode 0) was never extracted into; one that cannot be locked (NFS) is removed all the same. */
+	int doomed = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (doomed >= 0) (void)flock(doomed, LOCK_EX);
 	return finish(remove_tree(&u, parent, name, NULL), NULL);
 }
 
@@ -151,6 +156,7 @@ int main(int argc, char **argv) {
 	if (optind + 1 != argc) return usage();
 	u.root = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (u.root < 0) return finish(fail_at(&u, argv[optind], "open", errno), NULL);
+	if (flock(u.root, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) return finish(fail_at(&u, argv[optind], "lock", errno), NULL);
 	u.may_mknod = is_initial_root();
 	/* Larger pipes, fewer switches between the decompressor and us. Fails where stdin is none. */
 	(void)fcntl(0, F_SETPIPE_SZ, 1 << 20);

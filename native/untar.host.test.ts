@@ -536,6 +536,26 @@ test("--remove: any tree, and never anything outside of it", () => {
   equal(readdirSync(outside), ["victim"]);
 });
 
+test("--remove waits for an extraction that is under way, and two do not share a directory", () => {
+  const target = place();
+  // The first one's input ends only once the second was refused and the removal has begun.
+  const script = [
+    'mkfifo "$3/in"; "$1" --single-id "$2" <"$3/in" >"$3/first" & exec 9>"$3/in"',
+    'cat "$4" >&9; until [ -e "$2/began" ]; do kill -0 $! || exit 1; sleep 0.01; done',
+    '"$1" --single-id "$2" </dev/null 2>"$3/second" 9>&-',
+    '"$1" --remove "$2" >"$3/removed" 9>&- &',
+    'exec 9>&-; wait; cat "$3/removed" "$3/first" "$3/second"',
+  ].join("\n");
+  const began = join(place(), "began.tar");
+  writeFileSync(began, item({ name: "began" }));
+  const { stdout } = run("plain", ["sh", "-c", script, "sh", untar, target, place(), began]);
+  const [removed = "", first = "", second = ""] = stdout.trim().split("\n");
+  match(removed, /"removed":2,/);
+  match(first, /"entries":1,/);
+  equal(Failure.parse(JSON.parse(second)), { entry: target, op: "lock", errno: "EAGAIN" });
+  ok(!existsSync(target));
+});
+
 testIn("single", "--remove stops at what is mounted", () => {
   const target = place();
   mkdirSync(join(target, "m"));

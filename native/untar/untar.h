@@ -18,9 +18,6 @@
 #ifndef CORACLE_UNTAR_H
 #define CORACLE_UNTAR_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
