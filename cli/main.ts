@@ -145,4 +145,6 @@ const main = async (argv: readonly string[]): Promise<number> => {
   }
 };
 
-process.exitCode = await main(process.argv.slice(2));
+main(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

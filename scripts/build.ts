@@ -9,9 +9,19 @@ import { join } from "node:path";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
+
+/**
+ * A module of Node's that is required when something of it is first used. Loading `crypto`, `zlib`, `stream` and
+ * `child_process` costs 12 ms, and no command uses them all. As CommonJS, for an `import` of `fs` looks at every one of its
+ * exports, and so loads streams and promises, too.
+ */
+const lazy = "const $lazy=(name)=>new Proxy({},{get:(_,key)=>require(name)[key]});";
+const deferred = /\brequire\("(node:(?:crypto|zlib|stream|stream\/promises|child_process|fs\/promises|events|os|util))"\)/g;
 const entries = { coracle: "cli/main.ts", "coracle-oci": "runtime/main.ts" } as const;
 
 mkdirSync(join(root, "dist"), { recursive: true });
+// The package is ESM; what is bundled here is not.
+writeFileSync(join(root, "dist/package.json"), '{"type":"commonjs"}\n');
 for (const [name, entry] of Object.entries(entries)) {
   const target = join(root, "dist", `${name}.js`);
   if (!existsSync(join(root, entry))) {
@@ -25,18 +35,18 @@ for (const [name, entry] of Object.entries(entries)) {
     write: false,
     bundle: true,
     platform: "node",
-    format: "esm",
+    format: "cjs",
     target: "node24",
     minifySyntax: true,
     minifyWhitespace: true, // names stay: a stack trace of a defect should be readable
     legalComments: "none",
     logLevel: "warning",
-    // CommonJS dependencies (below execa) call require for node's own modules.
-    banner: { js: 'import { createRequire as $createRequire } from "node:module"; const require = $createRequire(import.meta.url);' },
+    define: { "import.meta.url": "$url" },
+    banner: { js: `"use strict";const $url=require("node:url").pathToFileURL(__filename).href;${lazy}` },
   });
   for (const file of result.outputFiles) {
     const temporary = `${file.path}.${process.pid}`;
-    writeFileSync(temporary, file.contents);
+    writeFileSync(temporary, file.text.replace(deferred, '$lazy("$1")'));
     chmodSync(temporary, 0o644);
     renameSync(temporary, file.path);
   }
