@@ -5,7 +5,7 @@
  */
 import type { Flag } from "#core/flags";
 
-export { flagList, flagOn, flagText, formatHelp, formatMan, parseFlags } from "#core/flags";
+export { formatMan } from "#core/flags";
 
 const windows = "it is for Windows containers";
 

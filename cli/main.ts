@@ -22,7 +22,12 @@ const readFile = (path: string): string => {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new Fault("E_USAGE", { message: `${path} cannot be read`, cause, why: cause instanceof Error ? cause.message : String(cause), hint: "check the path" });
+    throw new Fault("E_USAGE", {
+      message: `${path} cannot be read`,
+      cause,
+      why: cause instanceof Error ? cause.message : String(cause),
+      hint: "check the path",
+    });
   }
 };
 
@@ -30,10 +35,16 @@ const note = (text: string): void => {
   process.stderr.write(`note: ${text}\n`);
 };
 
-const readOptions = (flags: readonly Flag[], args: readonly string[], command: string): { readonly options: RunOptions; readonly flag: (name: string) => string | null; readonly on: (name: string) => boolean } | null => {
+const readOptions = (
+  flags: readonly Flag[],
+  args: readonly string[],
+  command: string,
+): { readonly options: RunOptions; readonly flag: (name: string) => string | null; readonly on: (name: string) => boolean } | null => {
   const { values, rest } = parseFlags(flags, args, { command });
   if (flagOn(values, "help")) {
-    process.stdout.write(`usage: ${command} [FLAGS] IMAGE [COMMAND [ARG...]]\n\nIMAGE is hello (embedded), or an OCI layout: oci:DIR[:tag].\n\n${formatHelp(flags)}`);
+    process.stdout.write(
+      `usage: ${command} [FLAGS] IMAGE [COMMAND [ARG...]]\n\nIMAGE is hello (embedded), or an OCI layout: oci:DIR[:tag].\n\n${formatHelp(flags)}`,
+    );
     return null;
   }
   return {
@@ -63,8 +74,20 @@ const run = async (args: readonly string[], dirs: Dirs): Promise<number> => {
 const explainFlags: readonly Flag[] = [
   { name: "json", kind: "switch", group: "Explain", help: "Write the plan as one JSON document" },
   { name: "config", kind: "switch", group: "Explain", help: "Write the config.json that the image and the flags make, instead" },
-  { name: "facts", kind: "text", value: "FILE", group: "Explain", help: "Plan for another host: its facts, from `coracle doctor --facts-only`" },
-  { name: "bundle", kind: "text", value: "DIR", group: "Explain", help: "Explain `coracle-oci run` of this bundle; no image is named then" },
+  {
+    name: "facts",
+    kind: "text",
+    value: "FILE",
+    group: "Explain",
+    help: "Plan for another host: its facts, from `coracle doctor --facts-only`",
+  },
+  {
+    name: "bundle",
+    kind: "text",
+    value: "DIR",
+    group: "Explain",
+    help: "Explain `coracle-oci run` of this bundle; no image is named then",
+  },
 ];
 
 /** Another host's facts, or null: this one's are probed where they are needed. */
@@ -74,7 +97,14 @@ const explainBundle = (directory: string, args: readonly string[], facts: Facts)
   const { values, rest } = parseFlags([...explainFlags, ...startFlags], args, { command: "coracle explain" });
   const line = { global: new Map(), values, rest: rest.length === 0 ? ["explained"] : rest, cwd: process.cwd() };
   const root = facts.dirs.runtime.path.replace(/\/coracle$/, "/coracle-oci") || `/tmp/coracle-oci-${facts.self.uid}`;
-  return planStart("run", line, { facts, config: readFile(flagText(values, "config-file") ?? `${directory}/config.json`), container: null, root, cwd: process.cwd(), now: "" });
+  return planStart("run", line, {
+    facts,
+    config: readFile(flagText(values, "config-file") ?? `${directory}/config.json`),
+    container: null,
+    root,
+    cwd: process.cwd(),
+    now: "",
+  });
 };
 
 const explain = async (args: readonly string[], dirs: Dirs): Promise<number> => {
@@ -83,14 +113,19 @@ const explain = async (args: readonly string[], dirs: Dirs): Promise<number> => 
     const { values } = parseFlags([...explainFlags, ...startFlags], args, { command: "coracle explain" });
     const facts = foreignFacts(flagText(values, "facts")) ?? readFacts({ depth: "full" });
     const start = explainBundle(bundle, args, facts);
-    process.stdout.write(flagOn(values, "json") ? `${stringifyJson(explainData(start.plan, start.notes), 1)}\n` : explainText(start.plan, start.notes));
+    process.stdout.write(
+      flagOn(values, "json") ? `${stringifyJson(explainData(start.plan, start.notes), 1)}\n` : explainText(start.plan, start.notes),
+    );
     return 0;
   }
   const parsed = readOptions([...explainFlags.filter(({ name }) => name !== "bundle"), ...runFlags], args, "coracle explain");
   if (parsed === null) return 0;
   const { start, config } = await explainRun(parsed.options, dirs, process.cwd(), foreignFacts(parsed.flag("facts")));
   if (parsed.on("config")) process.stdout.write(`${stringifyJson(config, 2)}\n`);
-  else process.stdout.write(parsed.on("json") ? `${stringifyJson(explainData(start.plan, start.notes), 1)}\n` : explainText(start.plan, start.notes));
+  else
+    process.stdout.write(
+      parsed.on("json") ? `${stringifyJson(explainData(start.plan, start.notes), 1)}\n` : explainText(start.plan, start.notes),
+    );
   return 0;
 };
 
@@ -103,8 +138,16 @@ const bundleOf = (args: readonly string[]): string | null => {
 
 const commands = {
   run: { usage: "run --rm [FLAGS] IMAGE [COMMAND [ARG...]]", help: "Run a command in a new container", start: run },
-  explain: { usage: "explain [FLAGS] IMAGE [COMMAND [ARG...]]", help: "Show what a run would do, step by step; it does nothing, and needs no privilege", start: explain },
-  doctor: { usage: "doctor [FLAGS]", help: "Say what this host can and cannot do, why, and the remedy", start: async (args: readonly string[]) => doctor(args, { readFacts, readFactsFile }) },
+  explain: {
+    usage: "explain [FLAGS] IMAGE [COMMAND [ARG...]]",
+    help: "Show what a run would do, step by step; it does nothing, and needs no privilege",
+    start: explain,
+  },
+  doctor: {
+    usage: "doctor [FLAGS]",
+    help: "Say what this host can and cannot do, why, and the remedy",
+    start: async (args: readonly string[]) => doctor(args, { readFacts, readFactsFile }),
+  },
 } as const;
 
 const isCommand = (name: string): name is keyof typeof commands => Object.hasOwn(commands, name);
@@ -126,7 +169,8 @@ const main = async (argv: readonly string[]): Promise<number> => {
     const { values, rest } = parseFlags(globalFlags, argv, { command: "coracle" });
     const format = flagText(values, "log-format") ?? "text";
     json = format === "json";
-    if (format !== "text" && format !== "json") throw new Fault("E_USAGE", { message: `--log-format is ${JSON.stringify(format)}`, hint: "use text or json" });
+    if (format !== "text" && format !== "json")
+      throw new Fault("E_USAGE", { message: `--log-format is ${JSON.stringify(format)}`, hint: "use text or json" });
     if (flagOn(values, "version")) {
       process.stdout.write(`coracle ${VERSION}\n`);
       return 0;
@@ -136,10 +180,17 @@ const main = async (argv: readonly string[]): Promise<number> => {
       process.stdout.write(usage());
       return name === undefined && !flagOn(values, "help") ? 125 : 0;
     }
-    if (!isCommand(name)) throw new Fault("E_USAGE", { message: `there is no command ${JSON.stringify(name)}`, hint: `use one of ${Object.keys(commands).join(", ")}` });
+    if (!isCommand(name))
+      throw new Fault("E_USAGE", {
+        message: `there is no command ${JSON.stringify(name)}`,
+        hint: `use one of ${Object.keys(commands).join(", ")}`,
+      });
     return await commands[name].start(args, { root: flagText(values, "root"), storage: flagText(values, "storage") });
   } catch (cause) {
-    const fault = cause instanceof Fault ? cause : new Fault("E_INTERNAL", { message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), cause });
+    const fault =
+      cause instanceof Fault
+        ? cause
+        : new Fault("E_INTERNAL", { message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), cause });
     process.stderr.write(`${json ? stringifyJson(faultData(fault)) : renderFault(fault)}\n`);
     return fault.spec.exit;
   }

@@ -3,7 +3,8 @@ import { errnoOf } from "./errno.ts";
 import { type Fault, faults, type Issue } from "./fault.ts";
 import { stringifyJson } from "./json.ts";
 
-const place = ({ line, column }: Issue): string => (line === undefined ? "" : ` (line ${line}${column === undefined ? "" : `, column ${column}`})`);
+const place = ({ line, column }: Issue): string =>
+  line === undefined ? "" : ` (line ${line}${column === undefined ? "" : `, column ${column}`})`;
 const origin = (text: string): string => (text.startsWith("/") ? `config.json#${text}` : text);
 
 /**
@@ -16,8 +17,15 @@ export const renderFault = (fault: Fault): string => {
   const { step } = fault;
   return [
     `error ${fault.code}: ${fault.message}`,
-    ...(step === undefined ? [] : [`  ${`step ${step.index} of ${step.of}, ${step.side}`.padEnd(34)}${step.origin === "" ? "" : `from ${origin(step.origin)}`}`.trimEnd()]),
-    ...fault.issues.flatMap((issue) => [`  ${issue.pointer === "" ? "the document" : issue.pointer}${place(issue)}: ${issue.message}`, ...(issue.hint === undefined ? [] : [`      try: ${issue.hint}`])]),
+    ...(step === undefined
+      ? []
+      : [
+          `  ${`step ${step.index} of ${step.of}, ${step.side}`.padEnd(34)}${step.origin === "" ? "" : `from ${origin(step.origin)}`}`.trimEnd(),
+        ]),
+    ...fault.issues.flatMap((issue) => [
+      `  ${issue.pointer === "" ? "the document" : issue.pointer}${place(issue)}: ${issue.message}`,
+      ...(issue.hint === undefined ? [] : [`      try: ${issue.hint}`]),
+    ]),
     ...(fault.why === undefined ? [] : [`  why:  ${fault.why}`]),
     ...(fault.hint === undefined ? [] : [`  try:  ${fault.hint}`]),
     ...fault.suppressed.map((text) => `  also: ${String(text)}`),
@@ -52,5 +60,11 @@ export const engineLine = (fault: Fault): string => {
 const errnoTexts: Readonly<Record<string, string>> = Object.fromEntries(Array.from({ length: 130 }, (_, n) => errnoOf(n)));
 
 /** A line of `--log` (runc's format: logrus' JSON or text). `time` comes in, for the core has no clock. */
-export const logLine = (level: "error" | "warning", message: string, time: string, json: boolean, more: Readonly<Record<string, unknown>> = {}): string =>
+export const logLine = (
+  level: "error" | "warning",
+  message: string,
+  time: string,
+  json: boolean,
+  more: Readonly<Record<string, unknown>> = {},
+): string =>
   json ? `${stringifyJson({ level, msg: message, time, ...more })}\n` : `time="${time}" level=${level} msg=${stringifyJson(message)}\n`;

@@ -41,7 +41,10 @@ export const ensureRuntimeRoot = (name: "coracle" | "coracle-oci", explicit: str
   throw new Fault("E_RUNTIME_DIR", {
     message: "no directory for the state of running containers",
     why: reasons.join("; "),
-    hint: explicit === null ? "set XDG_RUNTIME_DIR to a directory of your own (mode 0700), or give --root DIR" : "give --root a directory that is yours and that nobody else can write to",
+    hint:
+      explicit === null
+        ? "set XDG_RUNTIME_DIR to a directory of your own (mode 0700), or give --root DIR"
+        : "give --root a directory that is yours and that nobody else can write to",
   });
 };
 
@@ -51,8 +54,13 @@ export const ensureRuntimeRoot = (name: "coracle" | "coracle-oci", explicit: str
  */
 export const ensureStorage = (explicit: string | null): string => {
   const data = process.env["XDG_DATA_HOME"] ?? "";
-  const path = explicit ?? process.env["CORACLE_STORAGE"] ?? (data.startsWith("/") ? `${data}/coracle` : `${homedir()}/.local/share/coracle`);
+  const path =
+    explicit ?? process.env["CORACLE_STORAGE"] ?? (data.startsWith("/") ? `${data}/coracle` : `${homedir()}/.local/share/coracle`);
   const reason = ensurePrivate(path, true);
   if (reason === null) return path;
-  throw new Fault("E_STORAGE", { message: `the storage directory ${path} cannot be used`, why: reason, hint: "give --storage DIR, or set CORACLE_STORAGE, to a directory that you can write to" });
+  throw new Fault("E_STORAGE", {
+    message: `the storage directory ${path} cannot be used`,
+    why: reason,
+    hint: "give --storage DIR, or set CORACLE_STORAGE, to a directory that you can write to",
+  });
 };

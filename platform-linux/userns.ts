@@ -4,8 +4,8 @@ import { readFileSync, statSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as z from "zod/mini";
-import { Fault } from "#core/fault";
 import type { Facts } from "#core/facts";
+import { Fault } from "#core/fault";
 import { encodePlan } from "#core/plan/encode";
 import type { IdRow, PinnedUserns } from "#core/plan/ids";
 import { exitOfFrames, faultOfFrames } from "#core/plan/report";
@@ -73,7 +73,14 @@ export const ensureUserns = (root: string, facts: () => Facts): PinnedUserns => 
     if (pinned !== null && sameShape(pinned, known)) return pinned;
     const fault = faultOfFrames(frames, plan, known);
     if (ok || tries >= 3 || (fault !== null && fault.code !== "E_EXISTS")) {
-      throw fault ?? new Fault("E_USERNS", { message: "the user namespace's holder ended at once", why: "it was killed", hint: "try again; coracle doctor examines this host" });
+      throw (
+        fault ??
+        new Fault("E_USERNS", {
+          message: "the user namespace's holder ended at once",
+          why: "it was killed",
+          hint: "try again; coracle doctor examines this host",
+        })
+      );
     }
     // Another start is making it (its lock is waited for), or its holder died and left its directory.
     const recovery = buildRecovery(stateDir);
@@ -87,7 +94,11 @@ export const ensureUserns = (root: string, facts: () => Facts): PinnedUserns => 
  */
 export const createRunInUserns =
   (pinned: PinnedUserns, facts: () => Facts, scratch: string) =>
-  async (program: string, args: readonly string[], stdin: Readable | null): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> => {
+  async (
+    program: string,
+    args: readonly string[],
+    stdin: Readable | null,
+  ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> => {
     const plan = buildRunInUserns(pinned, program, args);
     const stage = openStage(encodePlan(plan), { scratch });
     const process = spawn(stage.path, stage.args, { stdio: ["pipe", "pipe", "pipe", ...stage.stdio.slice(3)], env: {} });
@@ -102,7 +113,12 @@ export const createRunInUserns =
     });
     const { stdin: input, stdout, stderr } = process;
     // A program that stops reading early says why by its exit code; the broken pipe is not news.
-    const fed = input === null ? null : stdin === null ? input.end() : pipeline(stdin, input).catch((cause: unknown) => (isBrokenPipe(cause) ? null : Promise.reject(cause)));
+    const fed =
+      input === null
+        ? null
+        : stdin === null
+          ? input.end()
+          : pipeline(stdin, input).catch((cause: unknown) => (isBrokenPipe(cause) ? null : Promise.reject(cause)));
     const [out, err, end, feeding] = await Promise.all([collect(stdout), collect(stderr), closed, Promise.allSettled([fed])]);
     const result = stage.finish(end.status, end.signal, end.error);
     const fault = faultOfFrames(result.frames, plan, facts());
@@ -113,4 +129,5 @@ export const createRunInUserns =
     return { code: exit === null || exit.signal !== 0 ? null : exit.code, stdout: out, stderr: err };
   };
 
-const isBrokenPipe = (cause: unknown): boolean => cause instanceof Error && "code" in cause && (cause.code === "EPIPE" || cause.code === "ERR_STREAM_PREMATURE_CLOSE");
+const isBrokenPipe = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause && (cause.code === "EPIPE" || cause.code === "ERR_STREAM_PREMATURE_CLOSE");

@@ -4,10 +4,14 @@ import { Fault } from "#core/fault";
 import { decodePlan } from "#core/plan/decode";
 import { encodePlan } from "#core/plan/encode";
 import type { Plan, SlotName } from "#core/plan/ops";
-import { exitOfFrames, faultOfFrames, type Frame, warningsOfFrames } from "#core/plan/report";
+import { exitOfFrames, type Frame, faultOfFrames, warningsOfFrames } from "#core/plan/report";
 import type { Ask, Gathered, Line, Verb } from "./verb.ts";
 
-type RunOptions = { readonly inputs?: Readonly<Partial<Record<SlotName, number>>>; readonly preserveFds?: number; readonly scratch?: string };
+type RunOptions = {
+  readonly inputs?: Readonly<Partial<Record<SlotName, number>>>;
+  readonly preserveFds?: number;
+  readonly scratch?: string;
+};
 
 /** What the loop needs of a platform. */
 export type Host = {
@@ -28,7 +32,10 @@ const gather = (ask: Ask, line: Line, host: Host): Gathered => {
   const root = host.root();
   const config = ask.config === undefined ? null : host.readText(ask.config);
   if (ask.config !== undefined && config === null)
-    throw new Fault("E_BUNDLE", { message: `${ask.config}: there is no such configuration`, hint: "give --bundle the directory that holds config.json; coracle-oci spec writes one" });
+    throw new Fault("E_BUNDLE", {
+      message: `${ask.config}: there is no such configuration`,
+      hint: "give --bundle the directory that holds config.json; coracle-oci spec writes one",
+    });
   const directory = ask.container === undefined ? null : `${root}/${ask.container.id}`;
   return {
     facts: ask.facts === undefined ? null : host.readFacts(ask.facts),
@@ -69,10 +76,16 @@ export const runVerb = async (verb: Verb, line: Line, host: Host): Promise<numbe
     case "stage": {
       for (const text of action.notes ?? []) host.note(text);
       const bytes = isPlan(action.plan) ? encodePlan(action.plan) : action.plan;
-      const options = { scratch: gathered.root, ...(action.inputs === undefined ? {} : { inputs: action.inputs }), ...(action.preserveFds === undefined ? {} : { preserveFds: action.preserveFds }) };
+      const options = {
+        scratch: gathered.root,
+        ...(action.inputs === undefined ? {} : { inputs: action.inputs }),
+        ...(action.preserveFds === undefined ? {} : { preserveFds: action.preserveFds }),
+      };
       const { frames, ok } = action.foreground ? await host.runForeground(bytes, options) : host.runPlan(bytes, options);
       const shape = action.shape ?? decodePlan(bytes);
-      const fault = frames.some(({ kind }) => kind === "error" || kind === "vanished") ? faultOfFrames(frames, shape, gathered.facts ?? host.readFacts("full")) : null;
+      const fault = frames.some(({ kind }) => kind === "error" || kind === "vanished")
+        ? faultOfFrames(frames, shape, gathered.facts ?? host.readFacts("full"))
+        : null;
       if (fault !== null) throw fault;
       for (const text of warningsOfFrames(frames, shape)) host.note(text);
       if (!ok) throw new Fault("E_INTERNAL", { message: "the executor failed without saying why" });

@@ -40,7 +40,8 @@ const usage = (): string =>
     formatHelp(globalFlags),
   ].join("\n");
 
-const isNotFound = (cause: unknown): boolean => cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR");
+const isNotFound = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR");
 
 const read = <T>(path: string, reader: (path: string) => T): T | null => {
   try {
@@ -62,7 +63,12 @@ const createHost = (root: string | null, note: (text: string) => void): Host => 
       try {
         writeFileSync(path, text, { flag: "wx" });
       } catch (cause) {
-        throw new Fault("E_BUNDLE", { message: `${path} cannot be written`, cause, why: cause instanceof Error ? cause.message : String(cause), hint: "move the old one away, or choose another --bundle" });
+        throw new Fault("E_BUNDLE", {
+          message: `${path} cannot be written`,
+          cause,
+          why: cause instanceof Error ? cause.message : String(cause),
+          hint: "move the old one away, or choose another --bundle",
+        });
       }
     },
     print: (text) => process.stdout.write(text),
@@ -97,7 +103,8 @@ const main = async (argv: readonly string[]): Promise<number> => {
     const global = parseFlags(globalFlags, argv, { command: "coracle-oci" });
     const format = flagText(global.values, "log-format") ?? "text";
     log = { file: flagText(global.values, "log"), json: format === "json" };
-    if (format !== "text" && format !== "json") throw new Fault("E_USAGE", { message: `--log-format is ${JSON.stringify(format)}`, hint: "use text or json" });
+    if (format !== "text" && format !== "json")
+      throw new Fault("E_USAGE", { message: `--log-format is ${JSON.stringify(format)}`, hint: "use text or json" });
     const [name, ...rest] = global.rest;
     if (global.values.has("version")) {
       process.stdout.write(`coracle-oci version ${VERSION}\nspec: ${OCI_VERSION}\n`);
@@ -108,7 +115,11 @@ const main = async (argv: readonly string[]): Promise<number> => {
       return name === undefined && !global.values.has("help") ? 1 : 0;
     }
     const verb = verbs.find((candidate) => candidate.name === name);
-    if (verb === undefined) throw new Fault("E_USAGE", { message: `there is no verb ${JSON.stringify(name)}`, hint: `use one of ${verbs.map((candidate) => candidate.name).join(", ")}` });
+    if (verb === undefined)
+      throw new Fault("E_USAGE", {
+        message: `there is no verb ${JSON.stringify(name)}`,
+        hint: `use one of ${verbs.map((candidate) => candidate.name).join(", ")}`,
+      });
     const flags: readonly Flag[] = [...verb.flags, { name: "help", short: "h", kind: "switch", help: "Show this help" }];
     const parsed = parseFlags(flags, rest, { command: `coracle-oci ${name}`, interspersed: true });
     if (parsed.values.has("help")) {
@@ -122,7 +133,10 @@ const main = async (argv: readonly string[]): Promise<number> => {
     };
     return await runVerb(verb, line, createHost(flagText(global.values, "root"), note));
   } catch (cause) {
-    const fault = cause instanceof Fault ? cause : new Fault("E_INTERNAL", { message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), cause });
+    const fault =
+      cause instanceof Fault
+        ? cause
+        : new Fault("E_INTERNAL", { message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), cause });
     reportFault(fault, log);
     return 1;
   }

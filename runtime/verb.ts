@@ -29,7 +29,15 @@ export type Gathered = {
 };
 
 export type Action =
-  | { readonly kind: "stage"; readonly plan: Plan | Uint8Array; readonly foreground: boolean; readonly inputs?: Readonly<Partial<Record<SlotName, number>>>; readonly preserveFds?: number; readonly notes?: readonly string[]; readonly shape: Plan | null }
+  | {
+      readonly kind: "stage";
+      readonly plan: Plan | Uint8Array;
+      readonly foreground: boolean;
+      readonly inputs?: Readonly<Partial<Record<SlotName, number>>>;
+      readonly preserveFds?: number;
+      readonly notes?: readonly string[];
+      readonly shape: Plan | null;
+    }
   | { readonly kind: "print"; readonly text: string }
   | { readonly kind: "write"; readonly path: string; readonly text: string }
   | { readonly kind: "nothing" };

@@ -23,7 +23,22 @@ const cTypes: Readonly<Record<Kind, string>> = {
   maybe: "uint64_t",
   writes: "uint64_t",
 };
-const kinds = ["u64", "i64", "bool", "flags", "path", "text", "strv", "ids", "template", "bpf", "plan", "reads", "maybe", "writes"] as const;
+const kinds = [
+  "u64",
+  "i64",
+  "bool",
+  "flags",
+  "path",
+  "text",
+  "strv",
+  "ids",
+  "template",
+  "bpf",
+  "plan",
+  "reads",
+  "maybe",
+  "writes",
+] as const;
 const upper = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase();
 const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 const entries = Object.entries(ops);

@@ -3,23 +3,25 @@
  *
  * The order of steps is the design, and was paid for; the reasons stand beside them. A function from data to data.
  */
-import { Fault, type Issue } from "#core/fault";
+
 import type { Facts } from "#core/facts";
-import { hintForCause } from "#core/hints";
+import { Fault, type Issue } from "#core/fault";
 import { splitPointer, stringifyJson } from "#core/json";
 import { sysctlParts } from "#core/spec/check";
 import type { Config, Hook, HookName, NamespaceType } from "#core/spec/config";
 import { type CgroupManager, type CgroupPlan, planCgroup } from "./cgroups.ts";
-import { hasCapability, type PinnedUserns, planIdMaps } from "./ids.ts";
+import { checkUserns, hasCapability, type PinnedUserns, planIdMaps } from "./ids.ts";
 import { CLONE, MS } from "./linux.ts";
 import { type MountContext, planDevices, planMounts } from "./mounts.ts";
-import { type Plan, points, type PointName, type Step, type Template, type TemplatePart } from "./ops.ts";
+import { type Plan, type PointName, points, type Step, type Template, type TemplatePart } from "./ops.ts";
 import { type Filter, planConsole, planPayload } from "./payload.ts";
 import { BY_CORACLE, child, parent } from "./step.ts";
 import { afterExit, buildUndo, buildVerbs, type VerbContext } from "./verbs.ts";
 
 /** Where the root comes from: a directory, or layers (paths in `data` and `target` are relative to `dir`). */
-export type RootSource = { readonly kind: "bind"; readonly path: string } | { readonly kind: "overlay"; readonly dir: string; readonly data: string; readonly target: string };
+export type RootSource =
+  | { readonly kind: "bind"; readonly path: string }
+  | { readonly kind: "overlay"; readonly dir: string; readonly data: string; readonly target: string };
 
 export type StartInput = {
   /** `create` leaves init waiting for `start`; `run` starts it, waits for its end, and deletes it. */
@@ -64,14 +66,22 @@ const notYet: readonly (readonly [pointer: string, of: (config: Config) => unkno
   ["/linux/seccomp/listenerPath", (c) => c.linux?.seccomp?.listenerPath],
 ];
 
-const at = (side: typeof parent | typeof child, op: "notify" | "await", point: PointName): Step => side(op, { point: points[point] }, BY_CORACLE);
+const at = (side: typeof parent | typeof child, op: "notify" | "await", point: PointName): Step =>
+  side(op, { point: points[point] }, BY_CORACLE);
 
 const clones = (types: Iterable<NamespaceType>): number => [...types].reduce((flags, type) => flags | CLONE[type], 0);
 
 /** Joined in this order: the user namespace first, for it owns the others; mount last, for paths change with it. */
 const joinOrder: readonly NamespaceType[] = ["user", "ipc", "uts", "network", "pid", "cgroup", "time", "mount"];
 
-const hookSteps = (side: typeof parent | typeof child, config: Config, name: HookName, state: Template, bundle: string, soft: boolean): readonly Step[] =>
+const hookSteps = (
+  side: typeof parent | typeof child,
+  config: Config,
+  name: HookName,
+  state: Template,
+  bundle: string,
+  soft: boolean,
+): readonly Step[] =>
   (config.hooks?.[name] ?? []).map((hook: Hook, i) =>
     side(
       "hook",
@@ -95,17 +105,27 @@ const stateTemplate = (input: StartInput, status: string | null): Template => {
   const json = (value: unknown): string => stringifyJson(value);
   const annotations = Object.keys(config.annotations ?? {}).length > 0 ? `,"annotations":${json(config.annotations)}` : "";
   const word: readonly TemplatePart[] = status === null ? [{ slot: "status", as: "status" }] : [status];
-  return [`{"ociVersion":${json(config.ociVersion)},"id":${json(input.id)},"status":"`, ...word, '","pid":', { slot: "pid", as: "decimal" }, `,"bundle":${json(input.bundle)}${annotations}}`];
+  return [
+    `{"ociVersion":${json(config.ociVersion)},"id":${json(input.id)},"status":"`,
+    ...word,
+    '","pid":',
+    { slot: "pid", as: "decimal" },
+    `,"bundle":${json(input.bundle)}${annotations}}`,
+  ];
 };
 
 const rlimitOrder = (config: Config, facts: Facts, note: (text: string) => void): void => {
   for (const [i, { type, hard }] of (config.process?.rlimits ?? []).entries()) {
     const own = facts.self.rlimits[type];
-    if (own !== undefined && BigInt(hard) > BigInt(own.hard)) note(`/process/rlimits/${i}: raising the hard limit of ${type} above ${own.hard} needs CAP_SYS_RESOURCE on the host`);
+    if (own !== undefined && BigInt(hard) > BigInt(own.hard))
+      note(`/process/rlimits/${i}: raising the hard limit of ${type} above ${own.hard} needs CAP_SYS_RESOURCE on the host`);
   }
 };
 
-type Namespaces = { readonly own: ReadonlySet<NamespaceType>; readonly joined: readonly { readonly type: NamespaceType; readonly path: string; readonly pointer: string }[] };
+type Namespaces = {
+  readonly own: ReadonlySet<NamespaceType>;
+  readonly joined: readonly { readonly type: NamespaceType; readonly path: string; readonly pointer: string }[];
+};
 
 const readNamespaces = (config: Config): Namespaces => {
   const own = new Set<NamespaceType>();
@@ -126,26 +146,28 @@ const withUserNamespace = (config: Config, facts: Facts, note: (text: string) =>
   note("config.json asks for no user namespace, which a start without privilege needs: one is made, with your id as its root");
   const one = (id: number) => [{ containerID: 0, hostID: id, size: 1 }];
   const { uid, gid } = facts.self;
-  return { ...config, linux: { ...config.linux, namespaces: [...(config.linux?.namespaces ?? []), { type: "user" }], uidMappings: one(uid), gidMappings: one(gid) } };
-};
-
-const checkUserns = (facts: Facts, wanted: boolean): void => {
-  if (!wanted || facts.userns.works || facts.userns.errno === null) return;
-  const advice = hintForCause(facts.userns.cause, facts);
-  throw new Fault("E_USERNS", {
-    message: "a user namespace cannot be made",
-    errno: facts.userns.errno,
-    ...(advice === null ? {} : { why: advice.why }),
-    hint: advice?.try ?? "coracle doctor names what forbids it, and the remedy",
-  });
+  return {
+    ...config,
+    linux: {
+      ...config.linux,
+      namespaces: [...(config.linux?.namespaces ?? []), { type: "user" }],
+      uidMappings: one(uid),
+      gidMappings: one(gid),
+    },
+  };
 };
 
 const memberAt = (document: unknown, pointer: string): unknown =>
-  (splitPointer(pointer) ?? []).reduce<unknown>((value, key) => (typeof value === "object" && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined), document);
+  (splitPointer(pointer) ?? []).reduce<unknown>(
+    (value, key) => (typeof value === "object" && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined),
+    document,
+  );
 
 /** Steps that no member asked for (the specification's defaults, and ours) do not point to one that is not there. */
 const settleOrigins = (steps: readonly Step[], config: Config): readonly Step[] =>
-  steps.map((step) => (!step.origin.startsWith("/") || memberAt(config, step.origin) !== undefined ? step : { ...step, origin: "(default)" }));
+  steps.map((step) =>
+    !step.origin.startsWith("/") || memberAt(config, step.origin) !== undefined ? step : { ...step, origin: "(default)" },
+  );
 
 /**
  * Compiles a start.
@@ -157,7 +179,8 @@ export const buildStart = (input: StartInput): Start => {
   const notes: string[] = [];
   const issue = (pointer: string, message: string, hint?: string): void => {
     // Several steps may come upon the same member: it is one issue.
-    if (!issues.some((known) => known.pointer === pointer && known.message === message)) issues.push(hint === undefined ? { pointer, message } : { pointer, message, hint });
+    if (!issues.some((known) => known.pointer === pointer && known.message === message))
+      issues.push(hint === undefined ? { pointer, message } : { pointer, message, hint });
   };
   const note = (text: string): void => {
     if (!notes.includes(text)) notes.push(text);
@@ -171,12 +194,15 @@ export const buildStart = (input: StartInput): Start => {
   const { own, joined } = readNamespaces(config);
   const joinsUser = joined.some(({ type }) => type === "user");
   const userns = own.has("user") || joinsUser;
-  checkUserns(facts, own.has("user"));
-  if (!own.has("mount")) issue("/linux/namespaces", "a container without a mount namespace of its own would change the host's mounts", 'add {"type": "mount"}');
+  if (own.has("user")) checkUserns(facts);
+  if (!own.has("mount"))
+    issue("/linux/namespaces", "a container without a mount namespace of its own would change the host's mounts", 'add {"type": "mount"}');
   const maps = own.has("user") ? planIdMaps(config, facts, input.pinned) : null;
   const setgroups = maps?.setgroups ?? (joinsUser || facts.self.setgroups === "allow");
   const mapsGid = (gid: number): boolean =>
-    own.has("user") ? (linux?.gidMappings ?? []).some(({ containerID, size }) => gid >= containerID && gid < containerID + size) : facts.self.gidMap.some(({ inside, count }) => gid >= inside && gid < inside + count);
+    own.has("user")
+      ? (linux?.gidMappings ?? []).some(({ containerID, size }) => gid >= containerID && gid < containerID + size)
+      : facts.self.gidMap.some(({ inside, count }) => gid >= inside && gid < inside + count);
   const rootMapped = !own.has("user") || (linux?.uidMappings ?? []).some(({ containerID }) => containerID === 0);
 
   const cgroup = planCgroup({
@@ -190,7 +216,11 @@ export const buildStart = (input: StartInput): Start => {
   });
   const rules = linux?.resources?.devices ?? [];
   if (!userns && rules.some(({ allow }) => !allow) && !facts.insideContainer && facts.self.initialUserns && cgroup.driver !== "v1")
-    issue("/linux/resources/devices", "device rules need an eBPF program, which is not supported yet", "run in a user namespace, where no device can be made");
+    issue(
+      "/linux/resources/devices",
+      "device rules need an eBPF program, which is not supported yet",
+      "run in a user namespace, where no device can be made",
+    );
   rlimitOrder(config, facts, note);
 
   // ---- what later verbs need
@@ -210,7 +240,11 @@ export const buildStart = (input: StartInput): Start => {
   // Joined namespaces and a scope's cgroup need a process that is there before init: it forks again, in its own place.
   const refork = joined.length > 0 || cgroup.scope !== null;
   // The rest is unshared by the child while the parent maps ids; without ids to map, everything is cloned at once.
-  const early = new Set<NamespaceType>(own.has("user") ? (["user", "pid"] as const).filter((type) => own.has(type)) : [...own].filter((type) => type !== "cgroup" && type !== "time"));
+  const early = new Set<NamespaceType>(
+    own.has("user")
+      ? (["user", "pid"] as const).filter((type) => own.has(type))
+      : [...own].filter((type) => type !== "cgroup" && type !== "time"),
+  );
   const late = new Set([...own].filter((type) => !early.has(type)));
   // The cgroup namespace's root is the cgroup of who unshares it: only after the move. The time namespace has its own dance.
   const beforeMaps = new Set([...late].filter((type) => type !== "cgroup" && type !== "time"));
@@ -224,7 +258,10 @@ export const buildStart = (input: StartInput): Start => {
         ...(cgroup.scope?.set ?? []),
       ]
     : [spawn(clones(early))];
-  const runtimeHooks = [...hookSteps(parent, config, "prestart", created, bundle, false), ...hookSteps(parent, config, "createRuntime", creating, bundle, false)];
+  const runtimeHooks = [
+    ...hookSteps(parent, config, "prestart", created, bundle, false),
+    ...hookSteps(parent, config, "createRuntime", creating, bundle, false),
+  ];
   const containerHooks = hookSteps(child, config, "createContainer", creating, bundle, false);
 
   // ---- the child's way to a root
@@ -248,7 +285,9 @@ export const buildStart = (input: StartInput): Start => {
       ...hookSteps(child, config, "startContainer", created, bundle, false),
     ],
   };
-  const propagation = { private: MS.private, shared: MS.shared, slave: MS.slave, unbindable: MS.unbindable }[linux?.rootfsPropagation ?? "private"];
+  const propagation = { private: MS.private, shared: MS.shared, slave: MS.slave, unbindable: MS.unbindable }[
+    linux?.rootfsPropagation ?? "private"
+  ];
   const root: Step =
     input.root.kind === "bind"
       ? child("root_bind", { source: input.root.path, propagation: MS.private }, "/root/path")
@@ -256,18 +295,30 @@ export const buildStart = (input: StartInput): Start => {
 
   const inside: readonly Step[] = [
     ...(cgroup.scope === null ? [] : [at(child, "await", "scoped")]),
-    ...joined.map(({ type, path, pointer }) => (type === "user" ? child("join_user", { path, inode: 0 }, pointer) : child("setns", { path, type: CLONE[type] }, pointer))),
+    ...joined.map(({ type, path, pointer }) =>
+      type === "user" ? child("join_user", { path, inode: 0 }, pointer) : child("setns", { path, type: CLONE[type] }, pointer),
+    ),
     ...(refork ? [child("refork", { flags: clones(early), cgroup: cgroup.scope?.cgroup ?? "" }, "/linux/namespaces")] : []),
     ...(beforeMaps.size > 0 ? [child("unshare", { flags: clones(beforeMaps) }, "/linux/namespaces")] : []),
     at(child, "await", "mapped"),
     // oom_score_adj may be lowered only by the ids of outside, so it comes before they change.
     ...(process?.oomScoreAdj === undefined ? [] : [child("oom_score", { value: process.oomScoreAdj }, "/process/oomScoreAdj")]),
-    ...(userns ? [child("become", { uid: rootMapped ? 0 : (process?.user?.uid ?? 0), gid: rootMapped ? 0 : (process?.user?.gid ?? 0), setgroups }, "/linux/uidMappings")] : []),
+    ...(userns
+      ? [
+          child(
+            "become",
+            { uid: rootMapped ? 0 : (process?.user?.uid ?? 0), gid: rootMapped ? 0 : (process?.user?.gid ?? 0), setgroups },
+            "/linux/uidMappings",
+          ),
+        ]
+      : []),
     ...(late.has("cgroup") ? [child("unshare", { flags: CLONE.cgroup }, "/linux/namespaces")] : []),
     ...(late.has("time") ? [child("unshare", { flags: CLONE.time }, "/linux/namespaces"), ...timeOffsets(config)] : []),
     child("setsid", {}, BY_CORACLE),
     ...(config.hostname === undefined || config.hostname === "" ? [] : [child("hostname", { name: config.hostname }, "/hostname")]),
-    ...(config.domainname === undefined || config.domainname === "" ? [] : [child("domainname", { name: config.domainname }, "/domainname")]),
+    ...(config.domainname === undefined || config.domainname === ""
+      ? []
+      : [child("domainname", { name: config.domainname }, "/domainname")]),
     ...(own.has("network") ? [child("loopback", {}, "/linux/namespaces")] : []),
     // Nothing that is mounted from here on reaches the host; what the host mounts may still arrive, until the pivot.
     child("propagation", { flags: MS.slave | MS.rec }, BY_CORACLE),
@@ -307,19 +358,28 @@ export const buildStart = (input: StartInput): Start => {
     ...(runtimeHooks.length > 0 ? [at(parent, "await", "namespaces"), ...runtimeHooks, at(parent, "notify", "hooked")] : []),
     at(parent, "await", "ready"),
     ...Object.entries(verbs).map(([name, plan]) => parent("store_plan", { name: `${name}.plan`, plan }, BY_CORACLE)),
-    ...(input.pidFile === null ? [] : [parent("pid_file", { path: input.pidFile, content: [{ slot: "pid", as: "decimal" }] }, "(--pid-file)")]),
+    ...(input.pidFile === null
+      ? []
+      : [parent("pid_file", { path: input.pidFile, content: [{ slot: "pid", as: "decimal" }] }, "(--pid-file)")]),
     // The record is what makes the container exist for other verbs: last.
     parent("store_file", { name: "record.json", content: record }, BY_CORACLE),
     at(parent, "notify", "recorded"),
-    ...(input.verb === "run" ? [...verbContext.poststart, parent("wait_exit", { exit: "exit" }, "/process/args"), ...(input.keep ? [] : afterExit(verbContext))] : []),
+    ...(input.verb === "run"
+      ? [...verbContext.poststart, parent("wait_exit", { exit: "exit" }, "/process/args"), ...(input.keep ? [] : afterExit(verbContext))]
+      : []),
   ];
   if (issues.length > 0)
-    throw new Fault("E_UNSUPPORTED", { message: `config.json asks for what cannot be enforced here: ${issues.map(({ pointer }) => pointer).join(", ")}`, issues });
+    throw new Fault("E_UNSUPPORTED", {
+      message: `config.json asks for what cannot be enforced here: ${issues.map(({ pointer }) => pointer).join(", ")}`,
+      issues,
+    });
   return { plan: { version: 1, steps: settleOrigins([...outside, ...inside], input.config) }, notes, cgroup: cgroup.driver };
 };
 
 const timeOffsets = (config: Config): readonly Step[] => {
-  const offsets = Object.entries(config.linux?.timeOffsets ?? {}).flatMap(([clock, value]) => (value === undefined ? [] : [`${clock} ${value.secs ?? 0} ${value.nanosecs ?? 0}\n`]));
+  const offsets = Object.entries(config.linux?.timeOffsets ?? {}).flatMap(([clock, value]) =>
+    value === undefined ? [] : [`${clock} ${value.secs ?? 0} ${value.nanosecs ?? 0}\n`],
+  );
   return offsets.length === 0 ? [] : [child("time_offsets", { offsets: offsets.join("") }, "/linux/timeOffsets")];
 };
 

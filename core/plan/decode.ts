@@ -2,9 +2,10 @@
 import { Fault } from "#core/fault";
 import { decodeUtf8 } from "#core/utf8";
 import { wire } from "./encode.ts";
-import { type Kind, type OpName, ops, type Plan, type SlotName, slots, type Step, type TemplatePart } from "./ops.ts";
+import { type Kind, type OpName, ops, type Plan, type SlotName, type Step, slots, type TemplatePart } from "./ops.ts";
 
-const bad = (what: string): Fault => new Fault("E_INTERNAL", { message: `a stored plan is damaged: ${what}`, hint: "delete the container with --force" });
+const bad = (what: string): Fault =>
+  new Fault("E_INTERNAL", { message: `a stored plan is damaged: ${what}`, hint: "delete the container with --force" });
 
 const slotOf = (number: number): SlotName | null => {
   for (const name of Object.keys(slots)) if (isSlot(name) && slots[name] === number) return name;
@@ -35,7 +36,8 @@ const decodeTemplate = (bytes: Uint8Array): readonly TemplatePart[] => {
   return parts;
 };
 
-const small = (value: bigint): number | bigint => (value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= -BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value);
+const small = (value: bigint): number | bigint =>
+  value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= -BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
 
 const decodeCell = (kind: Kind, view: DataView, at: number, blobs: Uint8Array): unknown => {
   const blob = (): Uint8Array => {
@@ -71,14 +73,21 @@ const decodeCell = (kind: Kind, view: DataView, at: number, blobs: Uint8Array): 
     case "bpf": {
       const bytes = blob();
       const code = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      return Array.from({ length: Math.floor(bytes.length / 8) }, (_, i) => [code.getUint16(8 * i, true), code.getUint8(8 * i + 2), code.getUint8(8 * i + 3), code.getUint32(8 * i + 4, true)]);
+      return Array.from({ length: Math.floor(bytes.length / 8) }, (_, i) => [
+        code.getUint16(8 * i, true),
+        code.getUint8(8 * i + 2),
+        code.getUint8(8 * i + 3),
+        code.getUint32(8 * i + 4, true),
+      ]);
     }
     case "plan":
       return decodePlan(blob());
   }
 };
 
-const opNames: ReadonlyMap<number, OpName> = new Map(Object.keys(ops).flatMap((name) => (isOp(name) ? [[ops[name].code, name] as const] : [])));
+const opNames: ReadonlyMap<number, OpName> = new Map(
+  Object.keys(ops).flatMap((name) => (isOp(name) ? [[ops[name].code, name] as const] : [])),
+);
 function isOp(name: string): name is OpName {
   return name in ops;
 }

@@ -11,7 +11,8 @@ const clone = (value: number | bigint): string => formatFlags("clone", Number(va
 const ms = (value: number | bigint): string => formatFlags("ms", Number(value));
 const hex = (value: number | bigint): string => `0x${BigInt(value).toString(16)}`;
 const limit = (value: number | bigint): string => (BigInt(value) === 0xffffffffffffffffn ? "unlimited" : String(value));
-const pointName = (number: number | bigint): string => Object.entries(points).find(([, point]) => point === Number(number))?.[0] ?? String(number);
+const pointName = (number: number | bigint): string =>
+  Object.entries(points).find(([, point]) => point === Number(number))?.[0] ?? String(number);
 const map = (text: string): string => text.trim().replaceAll("\n", ", ");
 const when = (condition: boolean, text: string): string => (condition ? text : "");
 const extra = (...parts: readonly string[]): string => {
@@ -49,7 +50,8 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   cgroup_remove: ({ dir }) => `remove cgroup ${dir}`,
   systemd_scope: ({ socket, cgroup }) => `ask systemd at ${socket} for scope ${cgroup}`,
   map_helper: ({ uid, gid }) => `map ids with newuidmap ${uid.join(" ")} and newgidmap ${gid.join(" ")}`,
-  map_write: ({ uid, gid, denySetgroups }) => `write uid map ${map(uid)} and gid map ${map(gid)}${when(denySetgroups, ", giving up setgroups")}`,
+  map_write: ({ uid, gid, denySetgroups }) =>
+    `write uid map ${map(uid)} and gid map ${map(gid)}${when(denySetgroups, ", giving up setgroups")}`,
   join_user: ({ path }) => `join the user namespace ${path}`,
   hook: ({ path, timeoutMs }) => `run hook ${path}${extra(Number(timeoutMs) === 0 ? "" : `at most ${Number(timeoutMs) / 1000} s`)}`,
   unshare: ({ flags }) => `unshare ${clone(flags)}`,
@@ -81,8 +83,10 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   keyring: ({ name }) => `join keyring ${name}`,
   no_new_privs: () => "set no_new_privs",
   bounding: ({ keep }) => `drop capabilities from the bounding set, but ${hex(keep)}`,
-  ids: ({ uid, gid, groups, umask }) => `become ${uid}:${gid}${extra(groups.length === 0 ? "" : `groups ${groups.join(" ")}`, `umask ${Number(umask).toString(8).padStart(4, "0")}`)}`,
-  capabilities: ({ effective, permitted, inheritable, ambient }) => `set capabilities: effective ${hex(effective)}, permitted ${hex(permitted)}, inheritable ${hex(inheritable)}, ambient ${hex(ambient)}`,
+  ids: ({ uid, gid, groups, umask }) =>
+    `become ${uid}:${gid}${extra(groups.length === 0 ? "" : `groups ${groups.join(" ")}`, `umask ${Number(umask).toString(8).padStart(4, "0")}`)}`,
+  capabilities: ({ effective, permitted, inheritable, ambient }) =>
+    `set capabilities: effective ${hex(effective)}, permitted ${hex(permitted)}, inheritable ${hex(inheritable)}, ambient ${hex(ambient)}`,
   seccomp: ({ filter }) => `load the seccomp filter${extra(`${filter.length} instructions`)}`,
   cwd: ({ path }) => `enter ${path}`,
   resolve: ({ file }) => `find ${file}`,

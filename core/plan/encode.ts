@@ -10,11 +10,19 @@
  * are joined again by step number. The decoder checks all of it before the first system call.
  */
 import { Fault } from "#core/fault";
-import { type Kind, type Plan, ops, points, type Step, slots, type Template } from "#core/plan/ops";
+import { type Kind, ops, type Plan, type Step, slots, type Template } from "#core/plan/ops";
 import { encodeUtf8 } from "#core/utf8";
 
-export const wire = { magic: 0x4c435243, version: 1, headerSize: 32, recordSize: 128, cells: 15, maxSteps: 16384, maxSize: 16 * 1024 * 1024, noSlot: 0xff } as const;
-export { points };
+export const wire = {
+  magic: 0x4c435243,
+  version: 1,
+  headerSize: 32,
+  recordSize: 128,
+  cells: 15,
+  maxSteps: 16384,
+  maxSize: 16 * 1024 * 1024,
+  noSlot: 0xff,
+} as const;
 
 /** A growing byte area; `DataView` keeps the order of bytes explicit. */
 type Area = { bytes: Uint8Array<ArrayBuffer>; view: DataView; length: number };
@@ -42,7 +50,11 @@ const putBlob = (area: Area, blob: Uint8Array): { offset: number; length: number
 };
 
 const text = (value: string, where: string): Uint8Array => {
-  if (value.includes("\0")) throw new Fault("E_CONFIG", { message: `${where} holds a NUL byte`, hint: "remove it: no path, argument or variable of Linux can hold one" });
+  if (value.includes("\0"))
+    throw new Fault("E_CONFIG", {
+      message: `${where} holds a NUL byte`,
+      hint: "remove it: no path, argument or variable of Linux can hold one",
+    });
   return encodeUtf8(value);
 };
 
@@ -144,7 +156,10 @@ const encodeFilter = (filter: readonly (readonly [number, number, number, number
  */
 export const encodePlan = (plan: Plan): Uint8Array<ArrayBuffer> => {
   if (plan.steps.length > wire.maxSteps)
-    throw new Fault("E_UNSUPPORTED", { message: `the start takes ${plan.steps.length} steps, and ${wire.maxSteps} is the most`, hint: "reduce the number of mounts and devices" });
+    throw new Fault("E_UNSUPPORTED", {
+      message: `the start takes ${plan.steps.length} steps, and ${wire.maxSteps} is the most`,
+      hint: "reduce the number of mounts and devices",
+    });
   const start = wire.headerSize + plan.steps.length * wire.recordSize;
   const records = new DataView(new ArrayBuffer(start));
   const blobs = createArea(4096);
@@ -152,7 +167,11 @@ export const encodePlan = (plan: Plan): Uint8Array<ArrayBuffer> => {
     putStep(records, wire.headerSize + index * wire.recordSize, step, blobs);
   });
   const length = start + blobs.length;
-  if (length > wire.maxSize) throw new Fault("E_UNSUPPORTED", { message: `the plan takes ${length} bytes, and ${wire.maxSize} is the most`, hint: "shorten the environment or the arguments" });
+  if (length > wire.maxSize)
+    throw new Fault("E_UNSUPPORTED", {
+      message: `the plan takes ${length} bytes, and ${wire.maxSize} is the most`,
+      hint: "shorten the environment or the arguments",
+    });
   records.setUint32(0, wire.magic, true);
   records.setUint16(4, wire.version, true);
   records.setUint16(6, plan.steps.length, true);

@@ -1,22 +1,32 @@
 /** Who maps the container's ids, and whether this host grants them (user_namespaces(7), newuidmap(1)). */
-import { Fault, type Issue } from "#core/fault";
+
 import type { Facts } from "#core/facts";
+import { hintForCause } from "#core/hints";
+import { Fault, type Issue } from "#core/fault";
 import type { Config, IdMapping } from "#core/spec/config";
-import { parent } from "./step.ts";
 import type { Step } from "./ops.ts";
+import { parent } from "./step.ts";
 
 /** A line of a user namespace's map: `inside outside count`. */
 export type IdRow = Facts["self"]["uidMap"][number];
 
 /** A user namespace that is there already, in which containers of one user nest. */
-export type PinnedUserns = { readonly path: string; readonly inode: number; readonly setgroups: boolean; readonly uidMap: readonly IdRow[]; readonly gidMap: readonly IdRow[] };
+export type PinnedUserns = {
+  readonly path: string;
+  readonly inode: number;
+  readonly setgroups: boolean;
+  readonly uidMap: readonly IdRow[];
+  readonly gidMap: readonly IdRow[];
+};
 
 /** CAP_* as bits, for the capability sets of facts. */
 const CAP = { setgid: 6, setuid: 7, sysAdmin: 21 } as const;
-export const hasCapability = (facts: Facts, capability: keyof typeof CAP): boolean => ((BigInt(`0x${facts.self.capEffective || "0"}`) >> BigInt(CAP[capability])) & 1n) === 1n;
+export const hasCapability = (facts: Facts, capability: keyof typeof CAP): boolean =>
+  ((BigInt(`0x${facts.self.capEffective || "0"}`) >> BigInt(CAP[capability])) & 1n) === 1n;
 
 const mapText = (mappings: readonly IdMapping[]): string => mappings.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
-const ranges = (mappings: readonly IdMapping[]): readonly string[] => mappings.flatMap((m) => [String(m.containerID), String(m.hostID), String(m.size)]);
+const ranges = (mappings: readonly IdMapping[]): readonly string[] =>
+  mappings.flatMap((m) => [String(m.containerID), String(m.hostID), String(m.size)]);
 
 /**
  * A map extent must lie within one extent of the parent namespace's map: `0 0 65537` is refused where the parent has
@@ -37,10 +47,24 @@ export const splitByParent = (mappings: readonly IdMapping[], parentMap: readonl
   });
 
 /** Is every id of the mapping granted: our own, or of a subordinate range? */
-const ungranted = (mappings: readonly IdMapping[], own: number, granted: readonly { readonly start: number; readonly count: number }[], pointer: string): readonly Issue[] =>
+const ungranted = (
+  mappings: readonly IdMapping[],
+  own: number,
+  granted: readonly { readonly start: number; readonly count: number }[],
+  pointer: string,
+): readonly Issue[] =>
   mappings.flatMap((mapping, i) => {
-    const inside = (mapping.size === 1 && mapping.hostID === own) || granted.some(({ start, count }) => mapping.hostID >= start && mapping.hostID + mapping.size <= start + count);
-    return inside ? [] : [{ pointer: `${pointer}/${i}`, message: `ids ${mapping.hostID} to ${mapping.hostID + mapping.size - 1} are not granted to this user` }];
+    const inside =
+      (mapping.size === 1 && mapping.hostID === own) ||
+      granted.some(({ start, count }) => mapping.hostID >= start && mapping.hostID + mapping.size <= start + count);
+    return inside
+      ? []
+      : [
+          {
+            pointer: `${pointer}/${i}`,
+            message: `ids ${mapping.hostID} to ${mapping.hostID + mapping.size - 1} are not granted to this user`,
+          },
+        ];
   });
 
 const first = (mappings: readonly IdMapping[]): IdMapping => mappings[0] ?? { containerID: 0, hostID: 0, size: 1 };
@@ -49,21 +73,50 @@ const first = (mappings: readonly IdMapping[]): IdMapping => mappings[0] ?? { co
  * The step that writes both maps.
  * @throws Fault E_SUBID where the mappings name ids that this user has not.
  */
-export const planIdMaps = (config: Config, facts: Facts, pinned: PinnedUserns | null): { readonly step: Step; readonly setgroups: boolean } => {
+export const planIdMaps = (
+  config: Config,
+  facts: Facts,
+  pinned: PinnedUserns | null,
+): { readonly step: Step; readonly setgroups: boolean } => {
   const uid = config.linux?.uidMappings ?? [];
   const gid = config.linux?.gidMappings ?? [];
   const { self, subids } = facts;
   const origin = "/linux/uidMappings";
   if (uid.length === 0 || gid.length === 0)
-    throw new Fault("E_CONFIG", { message: "the user namespace has no id mappings", issues: [{ pointer: uid.length === 0 ? origin : "/linux/gidMappings", message: "is empty", hint: "map at least your own id: containerID 0, hostID your uid, size 1" }] });
+    throw new Fault("E_CONFIG", {
+      message: "the user namespace has no id mappings",
+      issues: [
+        {
+          pointer: uid.length === 0 ? origin : "/linux/gidMappings",
+          message: "is empty",
+          hint: "map at least your own id: containerID 0, hostID your uid, size 1",
+        },
+      ],
+    });
   if (pinned !== null || (hasCapability(facts, "setuid") && hasCapability(facts, "setgid"))) {
     const uidMap = mapText(splitByParent(uid, pinned?.uidMap ?? self.uidMap));
     const gidMap = mapText(splitByParent(gid, pinned?.gidMap ?? self.gidMap));
-    return { step: parent("map_write", { uid: uidMap, gid: gidMap, denySetgroups: false, pid: "pid" }, origin), setgroups: pinned?.setgroups ?? self.setgroups === "allow" };
+    return {
+      step: parent("map_write", { uid: uidMap, gid: gidMap, denySetgroups: false, pid: "pid" }, origin),
+      setgroups: pinned?.setgroups ?? self.setgroups === "allow",
+    };
   }
-  const single = uid.length === 1 && gid.length === 1 && first(uid).size === 1 && first(gid).size === 1 && first(uid).hostID === self.uid && first(gid).hostID === self.gid;
-  if (single) return { step: parent("map_write", { uid: mapText(uid), gid: mapText(gid), denySetgroups: true, pid: "pid" }, origin), setgroups: false };
-  const issues = [...ungranted(uid, self.uid, subids.uid, "/linux/uidMappings"), ...ungranted(gid, self.gid, subids.gid, "/linux/gidMappings")];
+  const single =
+    uid.length === 1 &&
+    gid.length === 1 &&
+    first(uid).size === 1 &&
+    first(gid).size === 1 &&
+    first(uid).hostID === self.uid &&
+    first(gid).hostID === self.gid;
+  if (single)
+    return {
+      step: parent("map_write", { uid: mapText(uid), gid: mapText(gid), denySetgroups: true, pid: "pid" }, origin),
+      setgroups: false,
+    };
+  const issues = [
+    ...ungranted(uid, self.uid, subids.uid, "/linux/uidMappings"),
+    ...ungranted(gid, self.gid, subids.gid, "/linux/gidMappings"),
+  ];
   if (subids.newuidmap === null || subids.newgidmap === null || issues.length > 0)
     throw new Fault("E_SUBID", {
       message: "the container maps ids that this user may not use",
@@ -77,5 +130,24 @@ export const planIdMaps = (config: Config, facts: Facts, pinned: PinnedUserns | 
           ? "as root: apt-get install uidmap"
           : `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${self.user ?? self.uid}; or map your own id alone: containerID 0, hostID ${self.uid}, size 1`,
     });
-  return { step: parent("map_helper", { newuidmap: subids.newuidmap, newgidmap: subids.newgidmap, uid: ranges(uid), gid: ranges(gid), pid: "pid" }, origin), setgroups: true };
+  return {
+    step: parent(
+      "map_helper",
+      { newuidmap: subids.newuidmap, newgidmap: subids.newgidmap, uid: ranges(uid), gid: ranges(gid), pid: "pid" },
+      origin,
+    ),
+    setgroups: true,
+  };
+};
+
+/** @throws Fault E_USERNS where a user namespace was tried and refused. */
+export const checkUserns = (facts: Facts): void => {
+  if (facts.userns.works || facts.userns.errno === null) return;
+  const advice = hintForCause(facts.userns.cause, facts);
+  throw new Fault("E_USERNS", {
+    message: "a user namespace cannot be made",
+    errno: facts.userns.errno,
+    ...(advice === null ? {} : { why: advice.why }),
+    hint: advice?.try ?? "coracle doctor names what forbids it, and the remedy",
+  });
 };

@@ -36,20 +36,36 @@ export type PayloadContext = Report & {
 
 const ALL = (1n << BigInt(CAPABILITIES.length)) - 1n;
 
-const pathOf = (env: readonly string[]): string => env.findLast((entry) => entry.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const pathOf = (env: readonly string[]): string =>
+  env.findLast((entry) => entry.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Before the pivot: what needs the host's /proc, or the container's /dev through a descriptor. */
 export const planConsole = (config: Config, context: PayloadContext): readonly Step[] => {
   const { process } = config;
   if (process?.terminal !== true) {
-    if (context.consoleSocket !== null) context.issue("/process/terminal", "a console socket was given, but the process wants no terminal", "set process.terminal, or leave --console-socket out");
+    if (context.consoleSocket !== null)
+      context.issue(
+        "/process/terminal",
+        "a console socket was given, but the process wants no terminal",
+        "set process.terminal, or leave --console-socket out",
+      );
     return [];
   }
   if (context.consoleSocket === null) {
-    context.issue("/process/terminal", "a terminal needs someone to hold its other end", "give --console-socket, or set process.terminal to false");
+    context.issue(
+      "/process/terminal",
+      "a terminal needs someone to hold its other end",
+      "give --console-socket, or set process.terminal to false",
+    );
     return [];
   }
-  return [child("console", { socket: context.consoleSocket, rows: process.consoleSize?.height ?? 0, columns: process.consoleSize?.width ?? 0 }, "/process/terminal")];
+  return [
+    child(
+      "console",
+      { socket: context.consoleSocket, rows: process.consoleSize?.height ?? 0, columns: process.consoleSize?.width ?? 0 },
+      "/process/terminal",
+    ),
+  ];
 };
 
 export const planPayload = (config: Config, context: PayloadContext): readonly Step[] => {
@@ -64,21 +80,33 @@ export const planPayload = (config: Config, context: PayloadContext): readonly S
   const permitted = mask("permitted");
   const inheritable = mask("inheritable");
   const groups = user.additionalGids ?? [];
-  if (groups.length > 0 && !context.setgroups) context.issue(`${at}/user/additionalGids`, "supplementary groups cannot be set where setgroups(2) is denied", "have subordinate gids granted, or leave them out");
+  if (groups.length > 0 && !context.setgroups)
+    context.issue(
+      `${at}/user/additionalGids`,
+      "supplementary groups cannot be set where setgroups(2) is denied",
+      "have subordinate gids granted, or leave them out",
+    );
   const capabilities = child(
     "capabilities",
     { effective: mask("effective") & permitted, permitted, inheritable, ambient: mask("ambient") & permitted & inheritable },
     `${at}/capabilities`,
   );
-  const seccomp = context.seccomp === null ? [] : [child("seccomp", { filter: context.seccomp.filter, flags: context.seccomp.flags }, "/linux/seccomp")];
+  const seccomp =
+    context.seccomp === null ? [] : [child("seccomp", { filter: context.seccomp.filter, flags: context.seccomp.flags }, "/linux/seccomp")];
   const noNewPrivs = process.noNewPrivileges === true;
   return [
-    ...(process.rlimits ?? []).map(({ type, soft, hard }, i) => child("rlimit", { resource: RLIMITS.findIndex((name) => name === type), soft, hard }, `${at}/rlimits/${i}`)),
+    ...(process.rlimits ?? []).map(({ type, soft, hard }, i) =>
+      child("rlimit", { resource: RLIMITS.findIndex((name) => name === type), soft, hard }, `${at}/rlimits/${i}`),
+    ),
     ...(context.newKeyring ? [child("keyring", { name: `_ses.${context.id}` }, BY_CORACLE)] : []),
     child("cwd", { path: process.cwd }, `${at}/cwd`),
     ...(noNewPrivs ? [child("no_new_privs", {}, `${at}/noNewPrivileges`)] : []),
     child("bounding", { keep: mask("bounding") }, `${at}/capabilities/bounding`),
-    child("ids", { uid: user.uid ?? 0, gid: user.gid ?? 0, groups, setgroups: context.setgroups, umask: user.umask ?? 0o022 }, `${at}/user`),
+    child(
+      "ids",
+      { uid: user.uid ?? 0, gid: user.gid ?? 0, groups, setgroups: context.setgroups, umask: user.umask ?? 0o022 },
+      `${at}/user`,
+    ),
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before capabilities drop; with it, as late as can be.
     ...(noNewPrivs ? [capabilities] : []),
     child("resolve", { file: args[0] ?? "/", search: pathOf(process.env ?? []) }, `${at}/args/0`),

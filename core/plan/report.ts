@@ -64,7 +64,8 @@ const codeOf = (op: OpName | null, errno: string, step: Step | undefined): Fault
     if (errno === "ENOSPC" || errno === "EDQUOT" || errno === "EROFS" || errno === "EACCES") return "E_RUNTIME_DIR";
   }
   if (op === "require_status") return "E_STATE";
-  if ((op === "signal" && errno === "ESRCH") || (op === "connect_start" && (errno === "ECONNREFUSED" || errno === "ENOENT"))) return "E_STATE";
+  if ((op === "signal" && errno === "ESRCH") || (op === "connect_start" && (errno === "ECONNREFUSED" || errno === "ENOENT")))
+    return "E_STATE";
   if (op === "root_bind" && errno === "ENOENT") return "E_BUNDLE";
   return "E_STEP";
 };
@@ -74,7 +75,8 @@ const statuses = ["stopped", "created", "running", "paused"];
 const subject = (code: FaultCode, step: Step | undefined, op: OpName | null): string => {
   if (step?.op === "resolve") return `exec ${JSON.stringify(step.args.file)}`;
   if (step?.op === "exec") return `exec ${JSON.stringify(step.args.argv[0] ?? "")}`;
-  if (code === "E_EXISTS" || code === "E_NO_CONTAINER") return step?.op === "lock_state" ? `state directory ${step.args.dir}` : "state directory";
+  if (code === "E_EXISTS" || code === "E_NO_CONTAINER")
+    return step?.op === "lock_state" ? `state directory ${step.args.dir}` : "state directory";
   return step === undefined ? `step ${op ?? "?"}` : describeStep(step);
 };
 
@@ -87,7 +89,13 @@ export const faultOfFrames = (frames: readonly Frame[], plan: Plan, facts: Facts
   if (frame === undefined) return null;
   const candidate = plan.steps[frame.step];
   const step = candidate?.op === frame.op ? candidate : undefined;
-  const where = { index: frame.step + 1, of: plan.steps.length, side: frame.side === "child" ? "inside" : "outside", op: frame.op ?? "?", origin: step?.origin ?? "" };
+  const where = {
+    index: frame.step + 1,
+    of: plan.steps.length,
+    side: frame.side === "child" ? "inside" : "outside",
+    op: frame.op ?? "?",
+    origin: step?.origin ?? "",
+  };
   const suppressed = frames.filter(({ kind }) => kind === "warn").map((warn) => `${warn.op ?? "?"}: ${errnoOf(warn.errno)[0]}`);
   if (frame.kind === "vanished")
     return new Fault("E_EXECUTOR_VANISHED", {

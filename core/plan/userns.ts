@@ -4,10 +4,10 @@
  * Containers of one user nest in it: their ids are mapped without newuidmap, and what belongs to subordinate ids can be
  * unpacked and removed by its owner.
  */
-import { Fault } from "#core/fault";
+
 import type { Facts } from "#core/facts";
 import type { Config } from "#core/spec/config";
-import { hasCapability, type PinnedUserns, planIdMaps } from "./ids.ts";
+import { checkUserns, hasCapability, type PinnedUserns, planIdMaps } from "./ids.ts";
 import { CLONE } from "./linux.ts";
 import { type Plan, points } from "./ops.ts";
 import { BY_CORACLE, child, parent } from "./step.ts";
@@ -18,7 +18,12 @@ export type UserMaps = { readonly uid: readonly Range[]; readonly gid: readonly 
 /** Root is the user; from 1 on, the subordinate ranges one after the other. Without ranges or helpers: the user alone. */
 export const userMaps = (facts: Facts): UserMaps => {
   const { self, subids } = facts;
-  const usable = subids.newuidmap !== null && subids.newgidmap !== null && subids.uid.length > 0 && subids.gid.length > 0 && (subids.mapping.works || subids.mapping.errno === null);
+  const usable =
+    subids.newuidmap !== null &&
+    subids.newgidmap !== null &&
+    subids.uid.length > 0 &&
+    subids.gid.length > 0 &&
+    (subids.mapping.works || subids.mapping.errno === null);
   const map = (own: number, ranges: readonly { readonly start: number; readonly count: number }[]): readonly Range[] => {
     const rows: Range[] = [{ inside: 0, outside: own, count: 1 }];
     let next = 1;
@@ -37,7 +42,8 @@ export const userMaps = (facts: Facts): UserMaps => {
 };
 
 /** As config.json writes mappings: the container's ids are those of the user-wide namespace. */
-const mappings = (rows: readonly Range[]) => rows.map(({ inside, outside, count }) => ({ containerID: inside, hostID: outside, size: count }));
+const mappings = (rows: readonly Range[]) =>
+  rows.map(({ inside, outside, count }) => ({ containerID: inside, hostID: outside, size: count }));
 
 /**
  * Starts the holder: a process of a few kB in a new user namespace.
@@ -45,11 +51,13 @@ const mappings = (rows: readonly Range[]) => rows.map(({ inside, outside, count 
  * @throws Fault E_USERNS, E_SUBID.
  */
 export const buildHolder = (facts: Facts, stateDir: string, holder: string, root: string): Plan => {
-  if (!facts.userns.works && facts.userns.errno !== null)
-    throw new Fault("E_USERNS", { message: "a user namespace cannot be made", errno: facts.userns.errno, ...(facts.userns.cause === null ? {} : { why: facts.userns.cause }), hint: "coracle doctor names what forbids it, and the remedy" });
+  checkUserns(facts);
   const maps = userMaps(facts);
   const config: Config = { ociVersion: "1.3.0", linux: { uidMappings: mappings(maps.uid), gidMappings: mappings(maps.gid) } };
-  const undo: Plan = { version: 1, steps: [parent("kill_wait", { pid: "pid", startTime: "startTime" }, BY_CORACLE), parent("remove_state", {}, BY_CORACLE)] };
+  const undo: Plan = {
+    version: 1,
+    steps: [parent("kill_wait", { pid: "pid", startTime: "startTime" }, BY_CORACLE), parent("remove_state", {}, BY_CORACLE)],
+  };
   return {
     version: 1,
     steps: [
@@ -59,7 +67,14 @@ export const buildHolder = (facts: Facts, stateDir: string, holder: string, root
       planIdMaps(config, facts, null).step,
       parent("notify", { point: points.mapped }, BY_CORACLE),
       parent("await", { point: points.ready }, BY_CORACLE),
-      parent("store_file", { name: "record.json", content: ['{"version":1,"pid":', { slot: "pid", as: "decimal" }, ',"startTime":', { slot: "startTime", as: "decimal" }, "}"] }, BY_CORACLE),
+      parent(
+        "store_file",
+        {
+          name: "record.json",
+          content: ['{"version":1,"pid":', { slot: "pid", as: "decimal" }, ',"startTime":', { slot: "startTime", as: "decimal" }, "}"],
+        },
+        BY_CORACLE,
+      ),
       parent("notify", { point: points.recorded }, BY_CORACLE),
       child("await", { point: points.mapped }, BY_CORACLE),
       child("setsid", {}, BY_CORACLE),

@@ -23,10 +23,24 @@ export type VerbContext = {
 const plan = (steps: readonly Step[]): Plan => ({ version: 1, steps });
 const by = BY_CORACLE;
 
-const lock = (context: VerbContext): readonly Step[] => [parent("lock_state", { dir: context.stateDir, create: false }, by), parent("load_slots", {}, by)];
+const lock = (context: VerbContext): readonly Step[] => [
+  parent("lock_state", { dir: context.stateDir, create: false }, by),
+  parent("load_slots", {}, by),
+];
 const derive = (context: VerbContext): Step =>
-  parent("status", { pid: "pid", startTime: "startTime", freezer: context.cgroup.freezer?.state ?? "", frozen: context.cgroup.freezer?.frozen ?? "", status: "status" }, by);
-const demand = (...allowed: readonly Status[]): Step => parent("require_status", { status: "status", allowed: allowed.reduce((sum, status) => sum | statusBit[status], 0) }, by);
+  parent(
+    "status",
+    {
+      pid: "pid",
+      startTime: "startTime",
+      freezer: context.cgroup.freezer?.state ?? "",
+      frozen: context.cgroup.freezer?.frozen ?? "",
+      status: "status",
+    },
+    by,
+  );
+const demand = (...allowed: readonly Status[]): Step =>
+  parent("require_status", { status: "status", allowed: allowed.reduce((sum, status) => sum | statusBit[status], 0) }, by);
 
 /** What ends a container for good, in an order that an interruption can stop anywhere: the undo list goes last. */
 const teardown = (context: VerbContext): readonly Step[] => [
@@ -38,9 +52,21 @@ const teardown = (context: VerbContext): readonly Step[] => [
 export const buildVerbs = (context: VerbContext): Readonly<Record<"start" | "state" | "kill" | "delete" | "delete-force", Plan>> => ({
   start: plan([...lock(context), derive(context), demand("created"), parent("connect_start", {}, "/process/args"), ...context.poststart]),
   state: plan([...lock(context), derive(context), parent("print", { content: context.state }, by)]),
-  kill: plan([...lock(context), derive(context), demand("created", "running", "paused"), parent("signal", { pid: "pid", startTime: "startTime", signal: "signal" }, by)]),
+  kill: plan([
+    ...lock(context),
+    derive(context),
+    demand("created", "running", "paused"),
+    parent("signal", { pid: "pid", startTime: "startTime", signal: "signal" }, by),
+  ]),
 
-  delete: plan([...lock(context), derive(context), demand("stopped"), ...teardown(context), ...context.poststop, parent("remove_state", {}, by)]),
+  delete: plan([
+    ...lock(context),
+    derive(context),
+    demand("stopped"),
+    ...teardown(context),
+    ...context.poststop,
+    parent("remove_state", {}, by),
+  ]),
   "delete-force": plan([...lock(context), ...teardown(context), ...context.poststop, parent("remove_state", {}, by)]),
 });
 
@@ -48,7 +74,11 @@ export const buildVerbs = (context: VerbContext): Readonly<Record<"start" | "sta
 export const buildUndo = (context: VerbContext): Plan => plan([...teardown(context), parent("remove_state", {}, by)]);
 
 /** After the foreground process has ended: what `delete` does, its lock being held again. */
-export const afterExit = (context: VerbContext): readonly Step[] => [...teardown(context), ...context.poststop, parent("remove_state", {}, by)];
+export const afterExit = (context: VerbContext): readonly Step[] => [
+  ...teardown(context),
+  ...context.poststop,
+  parent("remove_state", {}, by),
+];
 
 /**
  * For what a killed launcher of a foreground run left behind: undone if its process has ended. A container that runs, or
@@ -64,4 +94,5 @@ export const buildSweep = (stateDir: string): Plan =>
   ]);
 
 /** For a container whose start was interrupted before it had a record. */
-export const buildRecovery = (stateDir: string): Plan => plan([parent("lock_state", { dir: stateDir, create: false }, by), parent("run_undo", {}, by)]);
+export const buildRecovery = (stateDir: string): Plan =>
+  plan([parent("lock_state", { dir: stateDir, create: false }, by), parent("run_undo", {}, by)]);

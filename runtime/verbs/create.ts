@@ -17,7 +17,12 @@ export const startFlags: readonly Flag[] = [
   { name: "preserve-fds", kind: "int", value: "N", help: "Pass descriptors 3 to 2+N on to the container" },
   { name: "no-pivot", kind: "switch", help: "Not supported: without pivot_root the old root stays within reach" },
   { name: "no-new-keyring", kind: "switch", help: "Keep the caller's session keyring" },
-  { name: "limits", kind: "text", value: "enforce|best-effort", help: "best-effort runs with limits that do not hold, and says which (default: enforce)" },
+  {
+    name: "limits",
+    kind: "text",
+    value: "enforce|best-effort",
+    help: "best-effort runs with limits that do not hold, and says which (default: enforce)",
+  },
 ];
 
 const runOnly: readonly Flag[] = [
@@ -29,7 +34,8 @@ const runOnly: readonly Flag[] = [
 /** @throws Fault E_CONFIG with every issue of the text. */
 export const readConfig = (text: string): { readonly config: Config; readonly notes: readonly string[] } => {
   const { config, issues, notes } = parseConfig(text);
-  if (config === null) throw new Fault("E_CONFIG", { message: `config.json has ${issues.length === 1 ? "an issue" : `${issues.length} issues`}`, issues });
+  if (config === null)
+    throw new Fault("E_CONFIG", { message: `config.json has ${issues.length === 1 ? "an issue" : `${issues.length} issues`}`, issues });
   return { config, notes };
 };
 
@@ -54,11 +60,19 @@ export const planStart = (verb: "create" | "run", line: Line, gathered: Gathered
   const { facts } = gathered;
   if (facts === null || gathered.config === null) throw new Fault("E_INTERNAL", { message: "facts and config were not gathered" });
   if (flagOn(line.values, "no-pivot"))
-    throw new Fault("E_UNSUPPORTED", { message: "--no-pivot is not supported", why: "without pivot_root the old root stays within the container's reach", hint: "leave it out; a root on an initramfs can be bind-mounted over itself first" });
+    throw new Fault("E_UNSUPPORTED", {
+      message: "--no-pivot is not supported",
+      why: "without pivot_root the old root stays within the container's reach",
+      hint: "leave it out; a root on an initramfs can be bind-mounted over itself first",
+    });
   const id = readId(line, verb);
   const bundle = bundleOf(line);
   const { config, notes } = readConfig(gathered.config);
-  if (config.root === undefined) throw new Fault("E_CONFIG", { message: "config.json names no root file system", issues: [{ pointer: "/root", message: "is missing", hint: 'add "root": {"path": "rootfs"}' }] });
+  if (config.root === undefined)
+    throw new Fault("E_CONFIG", {
+      message: "config.json names no root file system",
+      issues: [{ pointer: "/root", message: "is missing", hint: 'add "root": {"path": "rootfs"}' }],
+    });
   const said: string[] = [...notes];
   const file = (name: string): string | null => {
     const path = flagText(line.values, name);
@@ -93,10 +107,34 @@ const act =
     const { plan, notes } = planStart(verb, line, gathered);
     const detach = verb === "run" && flagOn(line.values, "detach");
     if (detach) throw new Fault("E_UNSUPPORTED", { message: "run --detach is not supported yet", hint: "use create and start" });
-    return { kind: "stage", plan, shape: plan, foreground: verb === "run", preserveFds: Number(flagText(line.values, "preserve-fds") ?? 0), notes };
+    return {
+      kind: "stage",
+      plan,
+      shape: plan,
+      foreground: verb === "run",
+      preserveFds: Number(flagText(line.values, "preserve-fds") ?? 0),
+      notes,
+    };
   };
 
-const ask = (line: Line) => ({ facts: "quick" as const, config: absolute(flagText(line.values, "config") ?? "config.json", bundleOf(line)) });
+const ask = (line: Line) => ({
+  facts: "quick" as const,
+  config: absolute(flagText(line.values, "config") ?? "config.json", bundleOf(line)),
+});
 
-export const create: Verb = { name: "create", usage: "create [FLAGS] ID", help: "Create a container: everything but its process's exec", flags: startFlags, ask, act: act("create") };
-export const run: Verb = { name: "run", usage: "run [FLAGS] ID", help: "Create a container, start it, wait for it, and delete it", flags: [...startFlags, ...runOnly], ask, act: act("run") };
+export const create: Verb = {
+  name: "create",
+  usage: "create [FLAGS] ID",
+  help: "Create a container: everything but its process's exec",
+  flags: startFlags,
+  ask,
+  act: act("create"),
+};
+export const run: Verb = {
+  name: "run",
+  usage: "run [FLAGS] ID",
+  help: "Create a container, start it, wait for it, and delete it",
+  flags: [...startFlags, ...runOnly],
+  ask,
+  act: act("run"),
+};

@@ -17,7 +17,16 @@ const features = {
     cgroup: { v1: true, v2: true, systemd: false, systemdUser: true, rdma: true },
     seccomp: {
       enabled: true,
-      actions: ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"],
+      actions: [
+        "SCMP_ACT_ALLOW",
+        "SCMP_ACT_ERRNO",
+        "SCMP_ACT_KILL",
+        "SCMP_ACT_KILL_PROCESS",
+        "SCMP_ACT_KILL_THREAD",
+        "SCMP_ACT_LOG",
+        "SCMP_ACT_TRACE",
+        "SCMP_ACT_TRAP",
+      ],
       operators: [...SECCOMP_OPERATORS],
       archs: [...SECCOMP_ARCHS],
       knownFlags: [...SECCOMP_FLAGS],

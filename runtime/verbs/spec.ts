@@ -27,17 +27,35 @@ const buildSpec = (rootless: { readonly uid: number; readonly gid: number } | nu
   mounts: [
     { destination: "/proc", type: "proc", source: "proc" },
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
-    { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...(rootless === null ? ["gid=5"] : [])] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...(rootless === null ? ["gid=5"] : [])],
+    },
     { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-    ...(rootless === null ? [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", "relatime", "ro"] }] : []),
+    ...(rootless === null
+      ? [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", "relatime", "ro"] }]
+      : []),
   ],
   linux: {
     ...(rootless === null
       ? { resources: { devices: [{ allow: false, access: "rwm" }] } }
-      : { uidMappings: [{ containerID: 0, hostID: rootless.uid, size: 1 }], gidMappings: [{ containerID: 0, hostID: rootless.gid, size: 1 }] }),
-    namespaces: [{ type: "pid" }, { type: "network" }, { type: "ipc" }, { type: "uts" }, { type: "cgroup" }, { type: "mount" }, ...(rootless === null ? [] : [{ type: "user" as const }])],
+      : {
+          uidMappings: [{ containerID: 0, hostID: rootless.uid, size: 1 }],
+          gidMappings: [{ containerID: 0, hostID: rootless.gid, size: 1 }],
+        }),
+    namespaces: [
+      { type: "pid" },
+      { type: "network" },
+      { type: "ipc" },
+      { type: "uts" },
+      { type: "cgroup" },
+      { type: "mount" },
+      ...(rootless === null ? [] : [{ type: "user" as const }]),
+    ],
     maskedPaths: [...DEFAULT_MASKED_PATHS],
     readonlyPaths: [...DEFAULT_READONLY_PATHS],
   },
@@ -53,7 +71,11 @@ export const spec: Verb = {
   ],
   ask: () => ({ facts: "quick" }),
   act: (line, { facts }) => {
-    if (line.rest.length > 0) throw new Fault("E_USAGE", { message: `spec takes no arguments, and was given ${line.rest.join(" ")}`, hint: "coracle-oci spec --bundle DIR" });
+    if (line.rest.length > 0)
+      throw new Fault("E_USAGE", {
+        message: `spec takes no arguments, and was given ${line.rest.join(" ")}`,
+        hint: "coracle-oci spec --bundle DIR",
+      });
     const rootless = flagOn(line.values, "rootless") && facts !== null ? { uid: facts.self.uid, gid: facts.self.gid } : null;
     const directory = absolute(flagText(line.values, "bundle") ?? ".", line.cwd);
     return { kind: "write", path: `${directory}/config.json`, text: `${stringifyJson(buildSpec(rootless), 2)}\n` };

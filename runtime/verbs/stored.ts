@@ -1,12 +1,13 @@
 /** `start`, `state`, `kill`, `delete`: plans that `create` stored. They need no config, no facts and no bundle. */
 import { Fault } from "#core/fault";
 import { flagOn } from "#core/flags";
-import { signalNumber } from "#core/signals";
 import { buildRecovery } from "#core/plan/verbs";
+import { signalNumber } from "#core/signals";
 import { readId } from "../arguments.ts";
 import type { Action, Gathered, Line, Verb } from "../verb.ts";
 
-const missing = (id: string): Fault => new Fault("E_NO_CONTAINER", { message: `container ${id} does not exist`, hint: "check the id and --root" });
+const missing = (id: string): Fault =>
+  new Fault("E_NO_CONTAINER", { message: `container ${id} does not exist`, hint: "check the id and --root" });
 
 const stored = (name: string) => (line: Line) => ({ container: { id: readId(line, name), plan: name } });
 
