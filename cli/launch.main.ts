@@ -15,15 +15,15 @@ import { parseImageSource } from "#core/image/reference";
 import { buildStart, type RootSource, type Start } from "#core/plan/build";
 import { encodePlan } from "#core/plan/encode";
 import { buildFilter } from "#core/plan/filter";
-import type { IdRow, PinnedUserns } from "#core/plan/ids";
+import { checkUserns, type IdRow, type PinnedUserns } from "#core/plan/ids";
 import { parent } from "#core/plan/step";
 import { userMaps } from "#core/plan/userns";
 import { buildSweep } from "#core/plan/verbs";
 import { bindSources, limitedDevices, type RunOptions } from "#core/run-options";
 import { buildDefaultSeccomp } from "#core/seccomp/default-policy";
 import type { Config } from "#core/spec/config";
-import { ensureRuntimeRoot, ensureStorage } from "#linux/dirs";
-import { readFacts } from "#linux/facts";
+import { ensureRuntimeRoot, ensureStorage, storagePath } from "#linux/dirs";
+import { readFacts, readStartFacts } from "#linux/facts";
 import { nativePath } from "#linux/native";
 import { runPlan } from "#linux/stage";
 import { createRunInUserns, ensureUserns } from "#linux/userns";
@@ -112,7 +112,9 @@ const compile = (
   const notes: string[] = [];
   const inside = (rows: readonly IdRow[]) => rows.map((row) => ({ containerID: row.inside, hostID: row.inside, size: row.count }));
   const container = `containers/${id.slice(0, 12)}`;
-  const config = buildConfig(image.config.config, options, {
+  // The embedded image shows who it is on the host; from inside, the kernel tells only of the user-wide namespace.
+  const outer = options.image === "hello" ? [`CORACLE_OUTER_UIDS=${rowsText(pinned.uidMap)}`, `CORACLE_OUTER_GIDS=${rowsText(pinned.gidMap)}`] : [];
+  const config = buildConfig(image.config.config, { ...options, env: [...outer, ...options.env] }, {
     facts,
     id,
     rootfs: `${storage}/${container}/merged`,
@@ -192,8 +194,8 @@ const snapshotHost = (storage: string, pinned: PinnedUserns, facts: () => Facts,
   idMap: pinned.uidMap.length + pinned.gidMap.length > 2 || (pinned.uidMap[0]?.count ?? 1) > 1 ? mapText(pinned) : null,
 });
 
-const mapText = ({ uidMap, gidMap }: Pick<PinnedUserns, "uidMap" | "gidMap">): string =>
-  [uidMap, gidMap].map((rows) => rows.map(({ inside, outside, count }) => `${inside} ${outside} ${count}`).join(",")).join(";");
+const rowsText = (rows: readonly IdRow[]): string => rows.map(({ inside, outside, count }) => `${inside} ${outside} ${count}`).join(",");
+const mapText = ({ uidMap, gidMap }: Pick<PinnedUserns, "uidMap" | "gidMap">): string => `${rowsText(uidMap)};${rowsText(gidMap)}`;
 
 /** A start that is ready to be run, and what takes back what was made for it so far. */
 export type Launch = { readonly start: Start; readonly root: string; readonly facts: () => Facts; readonly abandon: () => void };
@@ -202,9 +204,11 @@ export type Launch = { readonly start: Start; readonly root: string; readonly fa
 export const prepareRun = async (options: RunOptions, dirs: Dirs, cwd: string): Promise<Launch> => {
   refuseForNow(options);
   const root = ensureRuntimeRoot("coracle", dirs.root);
-  const storage = ensureStorage(options.storage ?? dirs.storage);
-  const facts = readFacts({ depth: "quick", dataDir: storage, runtimeDir: root });
-  const full = (): Facts => readFacts({ depth: "full", dataDir: storage, runtimeDir: root });
+  const where = { dataDir: storagePath(options.storage ?? dirs.storage), runtimeDir: root };
+  const facts = readStartFacts(root, where);
+  checkUserns(facts); // before anything is made
+  const storage = ensureStorage(where.dataDir);
+  const full = (): Facts => readFacts({ ...where, depth: "full" });
   sweep(root);
   checkBindSources(options, true);
   const { layout, image } = await readSource(options, facts, cwd);

@@ -185,6 +185,23 @@ static long outside_id(const struct id_range *map, size_t n, unsigned long id) {
 	return -1;
 }
 
+/*
+ * A user namespace's map leads only to its parent. Where that is the user-wide one, whoever starts this image says how it
+ * maps on, in CORACLE_OUTER_UIDS and CORACLE_OUTER_GIDS ("inside outside count,…"): then "outside" is the host. A range
+ * that the outer map cuts is named by its first id.
+ */
+static void compose(struct id_range *map, size_t n, const char *variable) {
+	struct id_range outer[MAX_RANGES];
+	char *said = getenv(variable), *at = said ? strdup(said) : NULL, *inside, *outside, *count;
+	size_t ranges = 0;
+	while (at && ranges < MAX_RANGES && (inside = word(&at, " ,")) && (outside = word(&at, " ,")) && (count = word(&at, " ,")))
+		outer[ranges++] = (struct id_range){strtoul(inside, NULL, 10), strtoul(outside, NULL, 10), strtoul(count, NULL, 10)};
+	for (size_t i = 0; ranges && i < n; i++) {
+		long id = outside_id(outer, ranges, map[i].outside);
+		if (id >= 0) map[i].outside = (unsigned long)id;
+	}
+}
+
 /* mountinfo writes space, tab, newline and backslash as three octal digits. */
 static void unescape_octal(char *s) {
 	char *to = s;
@@ -310,6 +327,8 @@ static void gather(void) {
 	read_fds(); /* first, before this program opens anything */
 	f.uid_ranges = read_id_map("/proc/self/uid_map", f.uid_map);
 	f.gid_ranges = read_id_map("/proc/self/gid_map", f.gid_map);
+	compose(f.uid_map, f.uid_ranges, "CORACLE_OUTER_UIDS");
+	compose(f.gid_map, f.gid_ranges, "CORACLE_OUTER_GIDS");
 	f.group_count = getgroups(MAX_GROUPS, f.groups);
 	if (f.group_count < 0) f.group_count = 0;
 	uname(&f.uts);
