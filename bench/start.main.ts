@@ -227,8 +227,9 @@ export const createFixture = (coracleOci: string): Fixture => {
       { facts, config: text, container: null, root: state, cwd: directory, now: new Date(0).toISOString() },
     ).plan;
   const plan = planIn(root);
-  writeFileSync(join(directory, "plan"), encodePlan(plan));
-  writeFileSync(join(directory, "plan-disk"), encodePlan(planIn(disk)));
+  // Plan and report lie where the state does, as platform-linux/stage.ts has it.
+  writeFileSync(join(root, "plan"), encodePlan(plan));
+  writeFileSync(join(disk, "plan-on-disk"), encodePlan(planIn(disk)));
   writeFileSync(join(directory, "floor.h"), floorHeader(plan, rootfs, join(root, "floor")));
   compile("floor.c", join(directory, "floor"), ["-I", directory]);
   compile("floor.c", join(directory, "floor-state"), ["-I", directory, "-DWITH_STATE"]);
@@ -236,9 +237,9 @@ export const createFixture = (coracleOci: string): Fixture => {
   const filter = seccomp.op === "seccomp" ? seccomp.args.filter : [];
   writeFileSync(join(directory, "filter"), encodeFilter(filter));
 
-  const stage = (file: string): readonly string[] => [
-    `3<${join(directory, file)}`,
-    `4>${join(directory, "report")}`,
+  const stage = (state: string, plan: string): readonly string[] => [
+    `3<${join(state, plan)}`,
+    `4>${join(state, "report")}`,
     join(directory, "stage"),
     "3",
     "4",
@@ -252,8 +253,8 @@ export const createFixture = (coracleOci: string): Fixture => {
     commands: [
       { name: "floor", argv: [join(directory, "floor")] },
       { name: "floor with state", argv: [join(directory, "floor-state")] },
-      { name: "stage", argv: stage("plan") },
-      ...(root === disk ? [] : [{ name: "stage, state on disk", argv: stage("plan-disk") }]),
+      { name: "stage", argv: stage(root, "plan") },
+      ...(root === disk ? [] : [{ name: "stage, state on disk", argv: stage(disk, "plan-on-disk") }]),
       { name: "bwrap", argv: [`9<${join(directory, "filter")}`, "bwrap", ...bwrapArgs(rootfs)] },
       { name: "crun run", argv: ["crun", "--root", join(root, "crun"), "run", "--bundle", directory, "bench"] },
       { name: "runc run", argv: ["runc", "--root", join(root, "runc"), "run", "--bundle", directory, "bench"] },
