@@ -16,6 +16,8 @@ export type StageOptions = {
   readonly stdin?: "inherit" | "ignore";
   /** A private directory for two files that have no name; default: the first that will do. */
   readonly scratch?: string;
+  /** Another build of the executor, with arguments of its own: for the tests that inject faults. */
+  readonly executor?: { readonly path: string; readonly args: readonly string[] };
 };
 
 export type StageResult = { readonly frames: readonly Frame[]; readonly ok: boolean };

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include "inject.h"
 #include "stage.h"
 
 void report(struct stage *s, enum frame_kind kind, int error, uint64_t aux)
@@ -160,7 +161,9 @@ int run_steps(struct stage *s)
 		s->step = i;
 		s->call = 0;
 		s->shared->progress[s->side] = i + 1;
-		int r = run_step(s, &s->plan.records[i]);
+		int r = inject(i, false, 0);
+		if (r == 0)
+			r = inject(i, true, run_step(s, &s->plan.records[i]));
 		if (r != 0)
 			return r;
 	}
@@ -192,8 +195,16 @@ static struct plan undo_of(const struct stage *s)
 	return undo;
 }
 
+/* Hooks inside read init's pid as it is in their pid namespace, as runc's do; the parent knows the other one. */
+void know_self(struct stage *s)
+{
+	s->slots[SLOT_PID] = (uint64_t)getpid();
+	s->slots_set |= 1u << SLOT_PID;
+}
+
 _Noreturn void child_main(struct stage *s)
 {
+	know_self(s);
 	int r = run_steps(s);
 	if (r < 0 && r != -ENDED)
 		report(s, FRAME_ERROR, -r, 0);
@@ -261,6 +272,8 @@ int main(int argc, char **argv)
 	if (plan_check(&s->plan, copy, (size_t)st.st_size, 0) < 0)
 		return 2;
 	for (int i = 3; i < argc; i++) {
+		if (parse_injection(argv[i]))
+			continue;
 		char *equals = strchr(argv[i], '=');
 		int slot = atoi(argv[i]);
 		if (!equals || slot <= 0 || slot >= SLOTS)
@@ -270,9 +283,14 @@ int main(int argc, char **argv)
 	int r = run_steps(s);
 	if (r >= 0)
 		return 0;
-	if (r != -ENDED)
+	/* Where the child died on its own, what this side ran into (no such process) is not the cause. */
+	if (r != -ENDED && !child_vanished(s))
 		report(s, FRAME_ERROR, -r, 0);
-	run_undo(s, undo_of(s));
+	struct plan undo = undo_of(s);
+	if (undo.steps)
+		run_undo(s, undo);
+	else if (s->created)
+		(void)op_remove_state(s, NULL); /* nothing was done yet but this */
 	return 1;
 }
 #endif

@@ -146,6 +146,17 @@ static int lost(struct stage *s)
 	return -ENDED;
 }
 
+/* Before its exec the child never ends without a word; after it, its end is the payload's business. */
+bool child_vanished(struct stage *s)
+{
+	uint32_t reached = s->shared->progress[SIDE_CHILD];
+	struct pollfd dead = {.fd = s->pidfd, .events = POLLIN};
+	if (s->pidfd < 0 || reached == 0 || s->plan.records[reached - 1].op == OP_EXEC || poll(&dead, 1, 0) != 1)
+		return false;
+	(void)lost(s);
+	return true;
+}
+
 int op_notify(struct stage *s, const struct notify_args *a)
 {
 	unsigned char point = (unsigned char)a->point;
@@ -181,8 +192,10 @@ int op_refork(struct stage *s, const struct refork_args *a)
 	long pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid < 0)
 		return failed(s, SYS_clone3);
-	if (pid == 0)
+	if (pid == 0) {
+		know_self(s);
 		return 0;
+	}
 	s->shared->forked = forked;
 	struct notify_args spawned = {.point = POINT_SPAWNED};
 	(void)op_notify(s, &spawned);

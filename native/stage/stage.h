@@ -68,6 +68,7 @@ struct stage {
 	uint32_t step;
 	uint8_t side;
 	bool undoing;
+	bool created; /* the state directory is of this start's making */
 	int call; /* the system call that failed, for the frame */
 	uint64_t slots[SLOTS];
 	uint32_t slots_set; /* a bit per slot */
@@ -96,6 +97,7 @@ const char *op_name(uint16_t op);
 int run_steps(struct stage *s);
 void run_undo(struct stage *s, struct plan undo);
 _Noreturn void child_main(struct stage *s);
+void know_self(struct stage *s);
 void report(struct stage *s, enum frame_kind kind, int error, uint64_t aux);
 
 static inline const unsigned char *bytes_of(const struct stage *s, struct blob b) { return s->plan.blobs + b.offset; }
@@ -120,6 +122,7 @@ int get_slot(struct stage *s, uint64_t slot, uint64_t *value);
 int write_file_at(int dir, const char *path, const char *text, size_t length);
 
 /* Facilities that more than one file of ops uses. */
+bool child_vanished(struct stage *s);                                    /* process.c: and reports it */
 int start_time_of(int pid, uint64_t *ticks);                             /* process.c */
 int pidfd_of(uint64_t pid, uint64_t start_time);                         /* process.c: -1 with ESRCH if it is another */
 int open_in_root(struct stage *s, const char *path, int flags, int extra_resolve); /* path.c */

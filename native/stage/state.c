@@ -38,7 +38,9 @@ int op_lock_state(struct stage *s, const struct lock_state_args *a)
 	s->state_fd = open(s->state_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->state_fd < 0)
 		return failed(s, SYS_open);
-	return lock_and_check(s);
+	int r = lock_and_check(s);
+	s->created = a->create && r == 0;
+	return r;
 }
 
 /* A foreground `run` waits for hours: other verbs must get at the container meanwhile. */
