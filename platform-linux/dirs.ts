@@ -1,20 +1,21 @@
 /** Coracle's directories, checked before use: what lies in them is trusted. */
-import { chmodSync, lstatSync, mkdirSync } from "node:fs";
+import { accessSync, constants, lstatSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
+import { resolve } from "node:path";
 import { Fault } from "#core/fault";
 
 const uid = (): number => process.getuid?.() ?? 0;
 
 /** A directory that is ours, private, and no link: else whoever can write there could plant plans for us to run. */
-const ensurePrivate = (path: string, create: boolean): string | null => {
+const ensurePrivate = (path: string): string | null => {
   try {
-    if (create) mkdirSync(path, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     const stat = lstatSync(path);
     if (!stat.isDirectory()) return `${path} is not a directory`;
     if (stat.uid !== uid()) return `${path} belongs to uid ${stat.uid}, not to you (${uid()})`;
-    if ((stat.mode & 0o022) !== 0) {
-      chmodSync(path, 0o700);
-    }
+    // To take the right away now would be too late: what lies there may be planted.
+    if ((stat.mode & 0o022) !== 0) return `${path} can be written by others (mode ${(stat.mode & 0o7777).toString(8).padStart(4, "0")})`;
+    accessSync(path, constants.W_OK | constants.X_OK);
     return null;
   } catch (cause) {
     return cause instanceof Error ? cause.message : String(cause);
@@ -30,11 +31,11 @@ export const ensureRuntimeRoot = (name: "coracle" | "coracle-oci", explicit: str
   const xdg = process.env["XDG_RUNTIME_DIR"] ?? "";
   const candidates =
     explicit !== null
-      ? [explicit]
+      ? [resolve(explicit)]
       : [...(xdg.startsWith("/") ? [`${xdg}/${name}`] : []), ...(uid() === 0 ? [`/run/${name}`] : []), `/tmp/${name}-${uid()}`];
   const reasons: string[] = [];
   for (const path of candidates) {
-    const reason = ensurePrivate(path, true);
+    const reason = ensurePrivate(path);
     if (reason === null) return path;
     reasons.push(reason);
   }
@@ -48,19 +49,25 @@ export const ensureRuntimeRoot = (name: "coracle" | "coracle-oci", explicit: str
   });
 };
 
+/** The directory of what lasts: `--storage`, $CORACLE_STORAGE, $XDG_DATA_HOME/coracle, ~/.local/share/coracle; absolute. */
+export const storagePath = (explicit: string | null): string => {
+  const data = process.env["XDG_DATA_HOME"] ?? "";
+  return resolve(
+    explicit ?? process.env["CORACLE_STORAGE"] ?? (data.startsWith("/") ? `${data}/coracle` : `${homedir()}/.local/share/coracle`),
+  );
+};
+
 /**
- * The directory of what lasts: `--storage`, $CORACLE_STORAGE, $XDG_DATA_HOME/coracle, ~/.local/share/coracle.
+ * `storagePath`, made where it is not there.
  * @throws Fault E_STORAGE.
  */
 export const ensureStorage = (explicit: string | null): string => {
-  const data = process.env["XDG_DATA_HOME"] ?? "";
-  const path =
-    explicit ?? process.env["CORACLE_STORAGE"] ?? (data.startsWith("/") ? `${data}/coracle` : `${homedir()}/.local/share/coracle`);
-  const reason = ensurePrivate(path, true);
+  const path = storagePath(explicit);
+  const reason = ensurePrivate(path);
   if (reason === null) return path;
   throw new Fault("E_STORAGE", {
     message: `the storage directory ${path} cannot be used`,
     why: reason,
-    hint: "give --storage DIR, or set CORACLE_STORAGE, to a directory that you can write to",
+    hint: "give --storage DIR, or set CORACLE_STORAGE, to a directory that you, and nobody else, can write to",
   });
 };

@@ -1,7 +1,8 @@
 /** Facts about this host, gathered by the one prober (`native/facts`). */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { type Facts, parseFacts } from "#core/facts";
+import { lstatSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import * as z from "zod/mini";
+import { type Facts, FactsSchema, parseFacts } from "#core/facts";
 import { Fault } from "#core/fault";
 import { nativePath } from "#linux/native";
 
@@ -59,4 +60,81 @@ export const readFactsFile = (path: string): Facts => {
     throw new Fault("E_FACTS", { message: `${path} cannot be read`, cause });
   }
   return parseFacts(parseJson(text, path), path);
+};
+
+const CACHE = ".facts.json";
+const CacheSchema = z.object({ key: z.string(), facts: FactsSchema });
+
+/** Of a file that decides what a trial finds: its size and time, or that it is not there. */
+const stamp = (path: string): string => {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? "absent" : `${stat.size} ${stat.mtimeMs}`;
+};
+
+/**
+ * All that can be read, and that trials depend on. Trials of one key are worth as much as new ones; where it cannot be
+ * told whether this is still the same boot (a hidden /proc), there is no key.
+ */
+const keyOf = (quick: Facts): string | null => {
+  if (quick.bootId === "") return null;
+  const { bootId, kernel, self, subids, lsm, procMasked, insideContainer, tools, devices, dirs, seccomp } = quick;
+  const { uid, gid, capEffective, capBounding, uidMap, gidMap, setgroups, noNewPrivs, seccompMode } = self;
+  return JSON.stringify([
+    bootId,
+    kernel.release,
+    [uid, gid, capEffective, capBounding, uidMap, gidMap, setgroups, noNewPrivs, seccompMode],
+    [subids.uid, subids.gid, subids.newuidmap, subids.newgidmap, subids.cause],
+    [lsm, procMasked, insideContainer, tools, devices, seccomp],
+    [dirs.data.path, dirs.data.fs, dirs.data.writable, dirs.data.userXattr, dirs.runtime.path],
+    ["/etc/subuid", "/etc/subgid", nativePath("facts")].map(stamp),
+  ]);
+};
+
+const readCache = (path: string, key: string): Facts | null => {
+  try {
+    if (!lstatSync(path).isFile()) return null;
+    const cached = z.safeParse(CacheSchema, JSON.parse(readFileSync(path, "utf8")));
+    return cached.success && cached.data.key === key ? cached.data.facts : null;
+  } catch {
+    return null; // absent or damaged: the trials are made again
+  }
+};
+
+/** A cache that cannot be written (a full disk) costs the next start 5 ms, and nothing else. */
+const writeCache = (path: string, key: string, facts: Facts): void => {
+  const temporary = `${path}.${process.pid}`;
+  try {
+    writeFileSync(temporary, JSON.stringify({ key, facts }), { mode: 0o600, flag: "wx" });
+    renameSync(temporary, path);
+  } catch {
+    rmSync(temporary, { force: true });
+  }
+};
+
+/** Read now, with the trials of an earlier full probe. What a quick probe tries itself (devices) is its own. */
+const withTrials = (quick: Facts, full: Facts): Facts => ({
+  ...quick,
+  depth: "full",
+  userns: full.userns,
+  subids: { ...quick.subids, mapping: full.subids.mapping },
+  namespaces: full.namespaces,
+  mounts: full.mounts,
+  dirs: { ...quick.dirs, data: { ...quick.dirs.data, overlay: full.dirs.data.overlay } },
+});
+
+/**
+ * Facts for a start: read anew each time, with trials that a full probe made once for this boot, user and place and that
+ * are kept in `.facts.json` of the runtime root. A host without user namespaces is tried each time: the remedy shows at once.
+ * @param root the private runtime root.
+ * @throws Fault as `readFacts`.
+ */
+export const readStartFacts = (root: string, options: Omit<ReadFactsOptions, "depth"> = {}): Facts => {
+  const quick = readFacts({ ...options, depth: "quick" });
+  const key = keyOf(quick);
+  const path = `${root}/${CACHE}`;
+  const known = key === null ? null : readCache(path, key);
+  if (known !== null) return withTrials(quick, known);
+  const full = readFacts({ ...options, depth: "full" });
+  if (key !== null && full.userns.works) writeCache(path, key, full);
+  return full;
 };

@@ -15,7 +15,7 @@ type RunOptions = {
 
 /** What the loop needs of a platform. */
 export type Host = {
-  readonly readFacts: (depth: Facts["depth"]) => Facts;
+  readonly readFacts: (depth: Facts["depth"] | "start") => Facts;
   readonly readText: (path: string) => string | null;
   readonly readBytes: (path: string) => Uint8Array | null;
   readonly exists: (path: string) => boolean;

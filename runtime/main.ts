@@ -5,7 +5,7 @@ import { type Flag, flagText, formatHelp, parseFlags } from "#core/flags";
 import { engineLine, faultData, logLine, renderFault } from "#core/render-fault";
 import { OCI_VERSION } from "#core/spec/config";
 import { ensureRuntimeRoot } from "#linux/dirs";
-import { readFacts } from "#linux/facts";
+import { readFacts, readStartFacts } from "#linux/facts";
 import { runForeground, runPlan } from "#linux/stage";
 import { type Host, runVerb } from "./host.ts";
 import type { Line, Verb } from "./verb.ts";
@@ -54,8 +54,9 @@ const read = <T>(path: string, reader: (path: string) => T): T | null => {
 
 const createHost = (root: string | null, note: (text: string) => void): Host => {
   let directory: string | undefined;
+  const rootDirectory = (): string => (directory ??= ensureRuntimeRoot("coracle-oci", root));
   return {
-    readFacts: (depth) => readFacts({ depth }),
+    readFacts: (depth) => (depth === "start" ? readStartFacts(rootDirectory()) : readFacts({ depth })),
     readText: (path) => read(path, (name) => readFileSync(name, "utf8")),
     readBytes: (path) => read(path, (name) => readFileSync(name)),
     exists: existsSync,
@@ -75,7 +76,7 @@ const createHost = (root: string | null, note: (text: string) => void): Host => 
     note,
     runPlan,
     runForeground,
-    root: () => (directory ??= ensureRuntimeRoot("coracle-oci", root)),
+    root: rootDirectory,
     now: new Date().toISOString(),
   };
 };

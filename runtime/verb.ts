@@ -8,7 +8,8 @@ import type { Plan, SlotName } from "#core/plan/ops";
 
 /** What a verb wants to know; the host gathers it, and nothing else. */
 export type Ask = {
-  readonly facts?: Facts["depth"];
+  /** `start`: read now, with trials that may be an earlier start's. */
+  readonly facts?: Facts["depth"] | "start";
   /** A file to read: config.json. */
   readonly config?: string;
   /** The state directory of this id, and the stored plan of that name. */

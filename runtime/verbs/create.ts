@@ -118,7 +118,7 @@ const act =
   };
 
 const ask = (line: Line) => ({
-  facts: "quick" as const,
+  facts: "start" as const,
   config: absolute(flagText(line.values, "config") ?? "config.json", bundleOf(line)),
 });
 
