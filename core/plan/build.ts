@@ -265,7 +265,9 @@ export const buildStart = (input: StartInput): Start => {
   const containerHooks = hookSteps(child, config, "createContainer", creating, bundle, false);
 
   // ---- the child's way to a root
-  const mountContext: MountContext = { facts, bundle, own, userns, cgroupDir: cgroup.dir, mapsGid, issue, note };
+  // Root of an outer container is not root: it makes no device nodes either (podman starts us in a namespace of its own).
+  const confined = userns || !facts.self.initialUserns;
+  const mountContext: MountContext = { facts, bundle, own, userns: confined, cgroupDir: cgroup.dir, mapsGid, issue, note };
   const mounts = planMounts(config, mountContext);
   const context = {
     facts,
