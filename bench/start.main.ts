@@ -15,6 +15,7 @@ import { readFacts } from "#linux/facts";
 import { nativePath } from "#linux/native";
 import { planStart } from "#runtime/verbs/create";
 import type { Command } from "./measure.ts";
+import { shellLine } from "./trace.ts";
 
 const here = import.meta.dirname;
 const quiet = ["nosuid", "noexec", "nodev"];
@@ -182,6 +183,28 @@ const bwrapArgs = (rootfs: string): readonly string[] => [
   ...["--remount-ro", "/", "/payload"],
 ];
 
+/** What a container with the SHOW payload says of itself, but for what differs from start to start. */
+const describeContainer = (argv: readonly string[]): ReadonlySet<string> => {
+  const { stdout, stderr, status } = spawnSync("sh", ["-c", `exec ${shellLine(argv)}`], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${argv.join(" ")}: ${stderr.trim() || `status ${status}`}`);
+  return new Set(
+    stdout.split("\n").flatMap((line) => {
+      // mount id, parent, device, root, mount point, options, tags, -, type, source, options of the superblock
+      const [, point, options, type] = /^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+) .*- (\S+) /.exec(line) ?? [];
+      if (point !== undefined) return [`mount ${point} ${type} ${options}`];
+      return /^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups|Max )/.test(line) ? [line] : [];
+    }),
+  );
+};
+
+const compareContainers = (a: readonly string[], b: readonly string[]): readonly string[] => {
+  const [ours, theirs] = [describeContainer(a), describeContainer(b)];
+  if (ours.size < 20) throw new Error("the floor's container says too little of itself to be compared");
+  const missing = (from: ReadonlySet<string>, to: ReadonlySet<string>, sign: string): readonly string[] =>
+    [...from].filter((line) => !to.has(line)).map((line) => `${sign} ${line}`);
+  return [...missing(ours, theirs, "-"), ...missing(theirs, ours, "+")];
+};
+
 const TMPFS_MAGIC = 0x01021994;
 
 /** Where live state lies on a machine with a login manager, and where it lies on one without. */
@@ -195,25 +218,28 @@ const stateParents = (): { readonly memory: string | null; readonly disk: string
 
 export type Fixture = {
   readonly directory: string;
-  /** To be removed: state roots. */
-  readonly roots: readonly string[];
   readonly timer: string;
   readonly instructions: number;
   readonly steps: number;
   readonly commands: readonly Command[];
 };
 
-/** Builds the programs and the bundle in a new directory. */
-export const createFixture = (coracleOci: string): Fixture => {
-  const directory = mkdtempSync(join(tmpdir(), "coracle-bench-"));
+/** Builds the programs and the bundle. @param made takes the directories that are the caller's to remove, also after a throw. */
+export const createFixture = (coracleOci: string, made: string[]): Fixture => {
+  const makeDirectory = (prefix: string): string => {
+    const path = mkdtempSync(prefix);
+    made.push(path);
+    return path;
+  };
+  const directory = makeDirectory(join(tmpdir(), "coracle-bench-"));
   const parents = stateParents();
-  const disk = mkdtempSync(join(parents.disk, "coracle-bench-state-"));
-  const root = parents.memory === null ? disk : mkdtempSync(join(parents.memory, "coracle-bench-state-"));
+  const disk = makeDirectory(join(parents.disk, "coracle-bench-state-"));
+  const root = parents.memory === null ? disk : makeDirectory(join(parents.memory, "coracle-bench-state-"));
   const rootfs = join(directory, "rootfs");
   for (const name of ["dev", "proc", "sys"]) mkdirSync(join(rootfs, name), { recursive: true });
   const timer = join(directory, "timer");
   compile("timer.c", timer, []);
-  compile("payload.c", join(rootfs, "payload"), []);
+  compile("payload.c", join(rootfs, "payload"), ["-DSHOW"]);
   // A sealed copy of what will be executed is not needed: nobody else writes here.
   copyFileSync(nativePath("stage"), join(directory, "stage"));
 
@@ -244,14 +270,17 @@ export const createFixture = (coracleOci: string): Fixture => {
     "3",
     "4",
   ];
+  const floor = [join(directory, "floor")];
+  const differences = compareContainers(floor, stage(root, "plan"));
+  if (differences.length > 0) throw new Error(`floor.c and the plan make different containers:\n${differences.join("\n")}`);
+  compile("payload.c", join(rootfs, "payload"), []);
   return {
     directory,
-    roots: [...new Set([disk, root])],
     timer,
     instructions: filter.length,
     steps: plan.steps.length,
     commands: [
-      { name: "floor", argv: [join(directory, "floor")] },
+      { name: "floor", argv: floor },
       { name: "floor with state", argv: [join(directory, "floor-state")] },
       { name: "stage", argv: stage(root, "plan") },
       ...(root === disk ? [] : [{ name: "stage, state on disk", argv: stage(disk, "plan-on-disk") }]),

@@ -9,7 +9,7 @@ type Call = { readonly pid: string; readonly name: string; readonly us: number; 
 const shellWord = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** A command with its redirections, for sh. */
-const shellLine = (argv: readonly string[]): string =>
+export const shellLine = (argv: readonly string[]): string =>
   [
     ...argv.filter((word) => !/^\d[<>]/.test(word)).map(shellWord),
     ...argv.filter((word) => /^\d[<>]/.test(word)).map((word) => word.slice(0, 2) + shellWord(word.slice(2))),
@@ -49,8 +49,9 @@ const trace = (command: Command, scratch: string): readonly Call[] => {
 /** Calls of all processes of a start, its own first exec being strace's: to the payload's exec, and to the end. */
 export const countCalls = (command: Command, scratch: string): { readonly toExec: number; readonly whole: number } => {
   const calls = trace(command, scratch);
-  const exec = calls.findIndex(({ text }) => /^execve(at)?\([^)]*"\/payload"/.test(text));
-  if (exec < 0) throw new Error(`${command.name} never executed its payload`);
+  // The last exec of all is the payload's. (By its name it cannot be found: strace reads no memory of what is not dumpable.)
+  const exec = calls.findLastIndex(({ name }) => name === "execve" || name === "execveat");
+  if (exec < 1) throw new Error(`${command.name} never executed its payload`);
   const payload = calls[exec]?.pid;
   // The payload's own calls are not the runtime's.
   return { toExec: exec, whole: exec + calls.slice(exec + 1).filter(({ pid }) => pid !== payload).length };
