@@ -16,8 +16,8 @@ enum {
 
 enum side { SIDE_PARENT = 1, SIDE_CHILD = 2, SIDE_BOTH = 3 };
 enum kind { KIND_U64, KIND_I64, KIND_BOOL, KIND_FLAGS, KIND_PATH, KIND_TEXT, KIND_STRV, KIND_IDS, KIND_TEMPLATE, KIND_BPF, KIND_PLAN, KIND_READS, KIND_MAYBE, KIND_WRITES };
-enum slot { SLOT_PID = 1, SLOT_START_TIME = 2, SLOT_CGROUP_FD = 3, SLOT_SIGNAL = 4, SLOT_STATUS = 5, SLOT_EXIT = 6, SLOTS = 7 };
-enum point { POINT_SPAWNED = 1, POINT_MAPPED = 2, POINT_NAMESPACES = 3, POINT_HOOKED = 4, POINT_READY = 5, POINT_RECORDED = 6, POINT_SCOPED = 7 };
+enum slot { SLOT_PID = 1, SLOT_START_TIME = 2, SLOT_CGROUP_FD = 3, SLOT_SIGNAL = 4, SLOT_STATUS = 5, SLOT_EXIT = 6, SLOT_FUSE_PID = 7, SLOT_FUSE_START_TIME = 8, SLOTS = 9 };
+enum point { POINT_SPAWNED = 1, POINT_MAPPED = 2, POINT_NAMESPACES = 3, POINT_HOOKED = 4, POINT_READY = 5, POINT_RECORDED = 6, POINT_SCOPED = 7, POINT_UNROOTED = 8, POINT_ROOTED = 9 };
 
 /* A cell that stands for bytes: where they are in the blob area. */
 struct blob { uint32_t offset, length; };
@@ -44,6 +44,8 @@ enum op {
 	OP_SIGNAL = 24,
 	OP_KILL_WAIT = 25,
 	OP_WAIT_EXIT = 26,
+	OP_FUSE_ROOT = 27,
+	OP_FUSE_END = 28,
 	OP_CGROUP_CREATE = 32,
 	OP_CGROUP_SET = 33,
 	OP_CGROUP_ATTACH = 34,
@@ -75,6 +77,7 @@ enum op {
 	OP_MASK = 90,
 	OP_READONLY = 91,
 	OP_REMOUNT = 92,
+	OP_ROOT_OPEN = 93,
 	OP_SYSCTL = 104,
 	OP_RLIMIT = 105,
 	OP_OOM_SCORE = 106,
@@ -135,6 +138,10 @@ struct signal_args { uint64_t pid; uint64_t start_time; uint64_t signal; };
 struct kill_wait_args { uint64_t pid; uint64_t start_time; };
 /* Waits for init to end, passing signals on to it. */
 struct wait_exit_args { uint64_t exit; };
+/* Starts a FUSE server in init's mount namespace, of which the container's will be a copy, and waits until it has mounted. Paths are relative to the storage directory. Whatever happens to this process, the server ends with init. */
+struct fuse_root_args { struct blob program; struct blob dir; struct blob options; struct blob target; uint64_t pid; uint64_t start_time; };
+/* Kills the FUSE server, if it still is the one on record, and waits until it is gone. */
+struct fuse_end_args { uint64_t pid; uint64_t start_time; };
 /* Creates a cgroup below a delegated one, and enables controllers on the way (version 2; none on version 1). */
 struct cgroup_create_args { struct blob base; struct blob name; struct blob controllers; uint64_t fd; };
 /* Writes one knob of a cgroup. */
@@ -197,6 +204,8 @@ struct mask_args { struct blob path; };
 struct readonly_args { struct blob path; };
 /* Changes the attributes of a mount, e.g. back to read-only after files were made in it. */
 struct remount_args { struct blob target; uint64_t set; uint64_t clear; };
+/* Opens a root that is mounted already: every later path is resolved below this descriptor. */
+struct root_open_args { struct blob path; };
 /* Sets a namespaced kernel parameter, through a /proc that is checked to be procfs. */
 struct sysctl_args { struct blob path; struct blob value; };
 /* Sets a resource limit. */
@@ -251,6 +260,8 @@ struct parent_death_args { uint64_t signal; };
 	X(signal, 24, SIDE_PARENT, 3, KIND_READS, KIND_READS, KIND_READS) \
 	X(kill_wait, 25, SIDE_PARENT, 2, KIND_MAYBE, KIND_MAYBE) \
 	X(wait_exit, 26, SIDE_PARENT, 1, KIND_WRITES) \
+	X(fuse_root, 27, SIDE_PARENT, 6, KIND_PATH, KIND_PATH, KIND_PATH, KIND_PATH, KIND_WRITES, KIND_WRITES) \
+	X(fuse_end, 28, SIDE_PARENT, 2, KIND_MAYBE, KIND_MAYBE) \
 	X(cgroup_create, 32, SIDE_PARENT, 4, KIND_PATH, KIND_PATH, KIND_STRV, KIND_WRITES) \
 	X(cgroup_set, 33, SIDE_PARENT, 3, KIND_PATH, KIND_PATH, KIND_TEXT) \
 	X(cgroup_attach, 34, SIDE_PARENT, 2, KIND_STRV, KIND_READS) \
@@ -282,6 +293,7 @@ struct parent_death_args { uint64_t signal; };
 	X(mask, 90, SIDE_CHILD, 1, KIND_PATH) \
 	X(readonly, 91, SIDE_CHILD, 1, KIND_PATH) \
 	X(remount, 92, SIDE_CHILD, 3, KIND_PATH, KIND_FLAGS, KIND_FLAGS) \
+	X(root_open, 93, SIDE_CHILD, 1, KIND_PATH) \
 	X(sysctl, 104, SIDE_CHILD, 2, KIND_PATH, KIND_TEXT) \
 	X(rlimit, 105, SIDE_CHILD, 3, KIND_U64, KIND_U64, KIND_U64) \
 	X(oom_score, 106, SIDE_CHILD, 1, KIND_I64) \

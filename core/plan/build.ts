@@ -18,8 +18,9 @@ import { type Filter, planConsole, planPayload } from "./payload.ts";
 import { BY_CORACLE, child, parent } from "./step.ts";
 import { afterExit, buildUndo, buildVerbs, type VerbContext } from "./verbs.ts";
 
-/** Where the root comes from: a directory, or layers (paths in `data` and `target` are relative to `dir`). */
+/** Where the root comes from: a directory, or layers (paths in `data`, `options` and `target` are relative to `dir`). */
 export type RootSource =
+  | { readonly kind: "fuse"; readonly program: string; readonly dir: string; readonly options: string; readonly target: string }
   | { readonly kind: "bind"; readonly path: string }
   | { readonly kind: "overlay"; readonly dir: string; readonly data: string; readonly target: string };
 
@@ -169,6 +170,34 @@ const settleOrigins = (steps: readonly Step[], config: Config): readonly Step[] 
     !step.origin.startsWith("/") || memberAt(config, step.origin) !== undefined ? step : { ...step, origin: "(default)" },
   );
 
+const planRoot = (root: RootSource): { readonly outside: readonly Step[]; readonly inside: readonly Step[] } => {
+  const origin = "(image)";
+  switch (root.kind) {
+    case "bind":
+      return { outside: [], inside: [child("root_bind", { source: root.path, propagation: MS.private }, "/root/path")] };
+    case "overlay":
+      return { outside: [], inside: [child("root_overlay", { dir: root.dir, data: root.data, target: root.target }, origin)] };
+    case "fuse": {
+      const { program, dir, options, target } = root;
+      return {
+        outside: [
+          at(parent, "await", "unrooted"),
+          parent("fuse_root", { program, dir, options, target, pid: "fusePid", startTime: "fuseStartTime" }, origin),
+          at(parent, "notify", "rooted"),
+        ],
+        inside: [
+          at(child, "notify", "unrooted"),
+          at(child, "await", "rooted"),
+          // The server stays behind: pivot_root moves whoever shares the mount namespace, and served by itself it would
+          // wait for itself. Nor can the container take its mounts away.
+          child("unshare", { flags: CLONE.mount }, origin),
+          child("root_open", { path: `${dir}/${target}` }, origin),
+        ],
+      };
+    }
+  }
+};
+
 /**
  * Compiles a start.
  * @throws Fault E_UNSUPPORTED with every member that cannot be enforced; E_CONFIG, E_SUBID, E_LIMITS, E_USERNS.
@@ -231,7 +260,10 @@ export const buildStart = (input: StartInput): Start => {
     state: [...state, "\n"],
     poststart: hookSteps(parent, config, "poststart", stateTemplate(input, "running"), bundle, false),
     poststop: hookSteps(parent, config, "poststop", stateTemplate(input, "stopped"), bundle, true),
-    release: input.release,
+    release: [
+      ...(input.root.kind === "fuse" ? [parent("fuse_end", { pid: "fusePid", startTime: "fuseStartTime" }, BY_CORACLE)] : []),
+      ...input.release,
+    ],
   };
   const creating = stateTemplate(input, "creating");
   const created = stateTemplate(input, "created");
@@ -290,10 +322,7 @@ export const buildStart = (input: StartInput): Start => {
   const propagation = { private: MS.private, shared: MS.shared, slave: MS.slave, unbindable: MS.unbindable }[
     linux?.rootfsPropagation ?? "private"
   ];
-  const root: Step =
-    input.root.kind === "bind"
-      ? child("root_bind", { source: input.root.path, propagation: MS.private }, "/root/path")
-      : child("root_overlay", { dir: input.root.dir, data: input.root.data, target: input.root.target }, "(image)");
+  const root = planRoot(input.root);
 
   const inside: readonly Step[] = [
     ...(cgroup.scope === null ? [] : [at(child, "await", "scoped")]),
@@ -324,7 +353,7 @@ export const buildStart = (input: StartInput): Start => {
     ...(own.has("network") ? [child("loopback", {}, "/linux/namespaces")] : []),
     // Nothing that is mounted from here on reaches the host; what the host mounts may still arrive, until the pivot.
     child("propagation", { flags: MS.slave | MS.rec }, BY_CORACLE),
-    root,
+    ...root.inside,
     ...(runtimeHooks.length > 0 ? [at(child, "notify", "namespaces"), at(child, "await", "hooked")] : []),
     ...mounts.mounts,
     ...planDevices(config, mountContext),
@@ -357,6 +386,7 @@ export const buildStart = (input: StartInput): Start => {
     ...(maps === null ? [] : [maps.step]),
     ...cgroup.attach,
     at(parent, "notify", "mapped"),
+    ...root.outside,
     ...(runtimeHooks.length > 0 ? [at(parent, "await", "namespaces"), ...runtimeHooks, at(parent, "notify", "hooked")] : []),
     at(parent, "await", "ready"),
     ...Object.entries(verbs).map(([name, plan]) => parent("store_plan", { name: `${name}.plan`, plan }, BY_CORACLE)),

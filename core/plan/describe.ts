@@ -43,6 +43,8 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   connect_start: () => "let init go on, and wait for its exec",
   signal: () => "send the signal",
   kill_wait: () => "kill init, and wait until it is gone",
+  fuse_root: ({ program, dir, options }) => `serve / by ${program}${extra(`in ${dir}`, clip(options))}`,
+  fuse_end: () => "end the FUSE server, and wait until it is gone",
   wait_exit: () => "wait for init's end, passing signals on",
   cgroup_create: ({ base, name, controllers }) => `create cgroup ${base}/${name}${extra(controllers.map((c) => `+${c}`).join(" "))}`,
   cgroup_set: ({ dir, file, value }) => `set ${file} = ${value} in ${dir}`,
@@ -66,6 +68,7 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   propagation: ({ flags }) => `make every mount ${ms(flags)}`,
   root_bind: ({ source }) => `bind root ${source}`,
   root_overlay: ({ dir, data }) => `mount overlay on /${extra(`in ${dir}`, clip(data))}`,
+  root_open: ({ path }) => `open root ${path}`,
   mount_fs: ({ type, target, data, attrs: flags }) => `mount ${type} on ${target}${extra(attrs(flags), data)}`,
   mount_bind: ({ source, target, recursive, set, setRecursive }) =>
     `bind ${source} on ${target}${extra(when(recursive, "recursive"), attrs(set), when(Number(setRecursive) !== 0, `recursively ${attrs(setRecursive)}`))}`,

@@ -51,11 +51,23 @@ export const slots = {
   signal: 4, // input of `kill`
   status: 5, // 0 stopped, 1 created, 2 running, 3 paused
   exit: 6, // wait status of init, as waitpid gives it
+  fusePid: 7, // the program that serves the root file system
+  fuseStartTime: 8,
 } as const;
 export type SlotName = keyof typeof slots;
 
 /** Meeting points of the two sides. A message is one byte that holds the point's number. */
-export const points = { spawned: 1, mapped: 2, namespaces: 3, hooked: 4, ready: 5, recorded: 6, scoped: 7 } as const;
+export const points = {
+  spawned: 1,
+  mapped: 2,
+  namespaces: 3,
+  hooked: 4,
+  ready: 5,
+  recorded: 6,
+  scoped: 7,
+  unrooted: 8,
+  rooted: 9,
+} as const;
 export type PointName = keyof typeof points;
 
 export const ops = {
@@ -148,6 +160,19 @@ export const ops = {
     doc: "Kills init, if it still is the one on record, and waits until it is gone.",
   },
   wait_exit: { code: 26, side: "parent", args: { exit: "writes" }, doc: "Waits for init to end, passing signals on to it." },
+
+  fuse_root: {
+    code: 27,
+    side: "parent",
+    args: { program: "path", dir: "path", options: "path", target: "path", pid: "writes", startTime: "writes" },
+    doc: "Starts a FUSE server in init's mount namespace, of which the container's will be a copy, and waits until it has mounted. Paths are relative to the storage directory. Whatever happens to this process, the server ends with init.",
+  },
+  fuse_end: {
+    code: 28,
+    side: "parent",
+    args: { pid: "maybe", startTime: "maybe" },
+    doc: "Kills the FUSE server, if it still is the one on record, and waits until it is gone.",
+  },
 
   // ---- cgroups, on the parent side
   cgroup_create: {
@@ -287,6 +312,13 @@ export const ops = {
     side: "child",
     args: { target: "path", set: "flags", clear: "flags" },
     doc: "Changes the attributes of a mount, e.g. back to read-only after files were made in it.",
+  },
+
+  root_open: {
+    code: 93,
+    side: "child",
+    args: { path: "path" },
+    doc: "Opens a root that is mounted already: every later path is resolved below this descriptor.",
   },
 
   // ---- the process, on the child side

@@ -106,7 +106,7 @@ int render(struct stage *s, struct blob template, int fd)
 }
 
 /* What names a process outlives this one; descriptors do not. */
-static bool slot_lasts(unsigned slot) { return slot == SLOT_PID || slot == SLOT_START_TIME; }
+static bool slot_lasts(unsigned slot) { return slot == SLOT_PID || slot == SLOT_START_TIME || slot == SLOT_FUSE_PID || slot == SLOT_FUSE_START_TIME; }
 
 void set_slot(struct stage *s, unsigned slot, uint64_t value)
 {

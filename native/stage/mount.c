@@ -131,6 +131,12 @@ int op_root_overlay(struct stage *s, const struct root_overlay_args *a)
 	return chdir("/") < 0 ? failed(s, SYS_chdir) : 0;
 }
 
+int op_root_open(struct stage *s, const struct root_open_args *a)
+{
+	s->root_fd = open(text_of(s, a->path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return s->root_fd < 0 ? failed(s, SYS_open) : 0;
+}
+
 int op_mount_fs(struct stage *s, const struct mount_fs_args *a)
 {
 	const char *path = text_of(s, a->target);

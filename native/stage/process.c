@@ -81,7 +81,7 @@ int pidfd_of(uint64_t pid, uint64_t start_time)
 	return fd;
 }
 
-static int put_identity(struct stage *s, int pid, uint64_t pid_slot, uint64_t start_slot)
+int put_identity(struct stage *s, int pid, uint64_t pid_slot, uint64_t start_slot)
 {
 	uint64_t ticks;
 	/* The pid first: should the rest fail, undo kills by the pidfd that this process holds. */
@@ -378,6 +378,19 @@ int op_signal(struct stage *s, const struct signal_args *a)
 	return r;
 }
 
+int kill_and_wait(struct stage *s, int fd)
+{
+	struct pollfd dead = {.fd = fd, .events = POLLIN};
+	siginfo_t info;
+	int r = 0;
+	if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		r = failed(s, SYS_pidfd_send_signal);
+	else if (poll(&dead, 1, 10000) != 1)
+		r = failed_as(s, SYS_poll, ETIMEDOUT);
+	(void)waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG); /* reaps it where it is ours */
+	return r;
+}
+
 int op_kill_wait(struct stage *s, const struct kill_wait_args *a)
 {
 	uint64_t pid, start_time;
@@ -389,14 +402,7 @@ int op_kill_wait(struct stage *s, const struct kill_wait_args *a)
 	}
 	if (fd < 0)
 		return errno == ESRCH ? 0 : failed(s, SYS_pidfd_open);
-	struct pollfd dead = {.fd = fd, .events = POLLIN};
-	siginfo_t info;
-	int r = 0;
-	if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		r = failed(s, SYS_pidfd_send_signal);
-	else if (poll(&dead, 1, 10000) != 1)
-		r = failed_as(s, SYS_poll, ETIMEDOUT);
-	(void)waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG); /* reaps it where it is ours */
+	int r = kill_and_wait(s, fd);
 	if (fd != s->pidfd)
 		close(fd);
 	return r;
@@ -431,6 +437,8 @@ int op_wait_exit(struct stage *s, const struct wait_exit_args *a)
 	if (waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED) < 0)
 		return failed(s, SYS_waitid);
 	uint64_t status = info.si_code == CLD_EXITED ? (uint64_t)info.si_status << 8 : (uint64_t)info.si_status;
+	if (!s->shared->reported && child_vanished(s))
+		return -ENDED;
 	set_slot(s, (unsigned)a->exit, status);
 	report(s, FRAME_EXIT, 0, status);
 	/* Someone may have deleted the container meanwhile, and undone all that the remaining steps would undo. */

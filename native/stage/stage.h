@@ -125,6 +125,8 @@ int write_file_at(int dir, const char *path, const char *text, size_t length);
 bool child_vanished(struct stage *s);                                    /* process.c: and reports it */
 int start_time_of(int pid, uint64_t *ticks);                             /* process.c */
 int pidfd_of(uint64_t pid, uint64_t start_time);                         /* process.c: -1 with ESRCH if it is another */
+int put_identity(struct stage *s, int pid, uint64_t pid_slot, uint64_t start_slot); /* process.c */
+int kill_and_wait(struct stage *s, int pidfd);                           /* process.c: reaps it, where it is ours */
 int open_in_root(struct stage *s, const char *path, int flags, int extra_resolve); /* path.c */
 int make_in_root(struct stage *s, const char *path, bool directory, unsigned mode); /* path.c */
 int run_program(struct stage *s, const char *path, char *const argv[], char *const env[], int stdin_fd, const char *cwd,
