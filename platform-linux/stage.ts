@@ -95,8 +95,8 @@ export const openStage = (plan: Uint8Array, options: StageOptions): Prepared => 
   const inputs = Object.entries(options.inputs ?? {}).map(([name, value]) => `${isSlot(name) ? slots[name] : 0}=${value}`);
   const stdio: ("inherit" | "ignore" | number)[] = [options.stdin ?? "inherit", "inherit", "inherit", ...preserved, planFd, reportFd];
   return {
-    path: nativePath("stage"),
-    args: [String(first), String(first + 1), ...inputs],
+    path: options.executor?.path ?? nativePath("stage"),
+    args: [String(first), String(first + 1), ...inputs, ...(options.executor?.args ?? [])],
     stdio,
     finish: (status, signal, error) => {
       const frames = error === undefined ? decodeFrames(readAll(reportFd)) : [];
