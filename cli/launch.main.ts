@@ -3,14 +3,29 @@
  * shown. One path for both: what explain prints is what run executes.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chooseSnapshotter } from "#core/doctor";
-import type { Facts } from "#core/facts";
+import * as z from "zod/mini";
+import { chooseSnapshotter, type Snapshotter } from "#core/doctor";
+import { type Facts, type Tried, wasTried } from "#core/facts";
 import { Fault } from "#core/fault";
+import { hintForCause } from "#core/hints";
 import { buildConfig } from "#core/image/build-config";
-import { linuxPlatform, parsePlatform, type Platform } from "#core/image/platform";
+import { linuxPlatform, type Platform, parsePlatform } from "#core/image/platform";
 import { parseImageSource } from "#core/image/reference";
 import { buildStart, type RootSource, type Start } from "#core/plan/build";
 import { encodePlan } from "#core/plan/encode";
@@ -26,9 +41,9 @@ import { ensureRuntimeRoot, ensureStorage, storagePath } from "#linux/dirs";
 import { readFacts, readStartFacts } from "#linux/facts";
 import { nativePath } from "#linux/native";
 import { runPlan } from "#linux/stage";
-import { createRunInUserns, ensureUserns } from "#linux/userns";
+import { createRunInUserns, ensureUserns, startTimeOf } from "#linux/userns";
 import { type ImageLayout, type LayoutImage, readImage, readLayout } from "#store/layout";
-import { layerDirectories, prepareImage, type SnapshotHost } from "#store/snapshot";
+import { copyImage, layerDirectories, prepareImage, removeCopy, type SnapshotHost } from "#store/snapshot";
 
 // In a checkout the image lies in dist/; in the bundle, beside the bundled file.
 const embeddedImages = ["./image", "../dist/image"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
@@ -81,7 +96,11 @@ const readImageFile = (layers: readonly string[], directory: string, name: strin
 const checkBindSources = (options: RunOptions, make: boolean): void => {
   for (const { path, create } of bindSources(options)) {
     if (statSync(path, { throwIfNoEntry: false }) !== undefined) continue;
-    if (!create) throw new Fault("E_USAGE", { message: `the bind source ${path} does not exist`, hint: "create it, or use -v, which makes a directory" });
+    if (!create)
+      throw new Fault("E_USAGE", {
+        message: `the bind source ${path} does not exist`,
+        hint: "create it, or use -v, which makes a directory",
+      });
     if (make) mkdirSync(path, { recursive: true });
   }
 };
@@ -90,7 +109,8 @@ const deviceNumbers = (options: RunOptions): Record<string, { major: number; min
   Object.fromEntries(
     limitedDevices(options).map((path) => {
       const stat = statSync(path, { throwIfNoEntry: false });
-      if (stat === undefined) throw new Fault("E_USAGE", { message: `the device ${path} does not exist`, hint: "name a device that the host has" });
+      if (stat === undefined)
+        throw new Fault("E_USAGE", { message: `the device ${path} does not exist`, hint: "name a device that the host has" });
       const rdev = stat.isBlockDevice() || stat.isCharacterDevice() ? stat.rdev : stat.dev;
       // dev_t of Linux: 12 bits of major, 20 of minor, interleaved.
       return [path, { major: (rdev >> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00) }];
@@ -99,46 +119,64 @@ const deviceNumbers = (options: RunOptions): Record<string, { major: number; min
 
 const newId = (): string => randomBytes(32).toString("hex");
 
+/** Absolute paths, and the container's own directory: it holds what the snapshotter needs, and goes with the container. */
+type Where = { readonly id: string; readonly root: string; readonly storage: string };
+const nameOf = (id: string): string => id.slice(0, 12);
+const containerOf = ({ id }: Where): string => `containers/${nameOf(id)}`;
+const stateOf = ({ id, root }: Where): string => `${root}/${nameOf(id)}`;
+
+/** Directories in which the image's own files are found, the base first: its layers, or the one copy of them all. */
+type Layers = { readonly snapshotter: Snapshotter; readonly directories: readonly string[] };
+
 /** What the two verbs share once the image and the namespace are known. */
 const compile = (
   options: RunOptions,
   image: LayoutImage,
-  layers: readonly string[],
+  layers: Layers,
   facts: Facts,
   pinned: PinnedUserns,
-  where: { readonly id: string; readonly root: string; readonly storage: string },
+  where: Where,
 ): { readonly start: Start; readonly config: Config } => {
-  const { id, root, storage } = where;
+  const { id, storage } = where;
   const notes: string[] = [];
   const inside = (rows: readonly IdRow[]) => rows.map((row) => ({ containerID: row.inside, hostID: row.inside, size: row.count }));
-  const container = `containers/${id.slice(0, 12)}`;
+  const container = containerOf(where);
+  const root = rootOf(layers, where, facts);
   // The embedded image shows who it is on the host; from inside, the kernel tells only of the user-wide namespace.
-  const outer = options.image === "hello" ? [`CORACLE_OUTER_UIDS=${rowsText(pinned.uidMap)}`, `CORACLE_OUTER_GIDS=${rowsText(pinned.gidMap)}`] : [];
-  const config = buildConfig(image.config.config, { ...options, env: [...outer, ...options.env] }, {
-    facts,
-    id,
-    rootfs: `${storage}/${container}/merged`,
-    users: { passwd: readImageFile(layers, "etc", "passwd"), group: readImageFile(layers, "etc", "group") },
-    ids: { uid: inside(pinned.uidMap), gid: inside(pinned.gidMap), path: null },
-    defaultSeccomp: buildDefaultSeccomp,
-    cgroupsPath: null,
-    initPath: null,
-    devices: deviceNumbers(options),
-    files: {},
-    hostMqueue: statSync("/dev/mqueue", { throwIfNoEntry: false }) !== undefined,
-    maskedPaths: [],
-  });
+  const outer =
+    options.image === "hello" ? [`CORACLE_OUTER_UIDS=${rowsText(pinned.uidMap)}`, `CORACLE_OUTER_GIDS=${rowsText(pinned.gidMap)}`] : [];
+  const config = buildConfig(
+    image.config.config,
+    { ...options, env: [...outer, ...options.env] },
+    {
+      facts,
+      id,
+      rootfs: root.kind === "bind" ? root.path : `${storage}/${root.target}`,
+      users: { passwd: readImageFile(layers.directories, "etc", "passwd"), group: readImageFile(layers.directories, "etc", "group") },
+      ids: { uid: inside(pinned.uidMap), gid: inside(pinned.gidMap), path: null },
+      defaultSeccomp: buildDefaultSeccomp,
+      cgroupsPath: null,
+      initPath: null,
+      devices: deviceNumbers(options),
+      files: {},
+      hostMqueue: statSync("/dev/mqueue", { throwIfNoEntry: false }) !== undefined,
+      maskedPaths: [],
+    },
+  );
   const filter = buildFilter(config, facts, (text) => notes.push(text));
   const start = buildStart({
     verb: "run",
     id,
     config,
     facts,
-    stateDir: `${root}/${id.slice(0, 12)}`,
+    stateDir: stateOf(where),
     bundle: `${storage}/${container}`,
-    root: overlayRoot(layers, storage, container),
+    root,
     pinned,
-    release: [parent("join_user", { path: pinned.path, inode: pinned.inode }, "(coracle)"), parent("remove_tree", { dir: `${storage}/${container}` }, "(coracle)")],
+    release: [
+      parent("join_user", { path: pinned.path, inode: pinned.inode }, "(coracle)"),
+      parent("remove_tree", { dir: `${storage}/${container}` }, "(coracle)"),
+    ],
     pidFile: null,
     consoleSocket: null,
     preserveFds: 0,
@@ -152,13 +190,59 @@ const compile = (
   return { start: { ...start, notes: [...notes, ...start.notes] }, config };
 };
 
-/** Paths are relative to the storage directory: all the layers of an image must fit into one page of options. */
-const overlayRoot = (layers: readonly string[], storage: string, container: string): RootSource => {
-  const relative = layers.map((path) => (path.startsWith(`${storage}/`) ? path.slice(storage.length + 1) : path));
-  const data = [`lowerdir=${relative.toReversed().join(":")}`, `upperdir=${container}/upper`, `workdir=${container}/work`, "userxattr"].join(",");
-  if (data.length > 4095)
-    throw new Fault("E_UNSUPPORTED", { message: `the image's ${layers.length} layers do not fit into one overlay mount`, why: "its options are longer than a page", hint: "--snapshotter copy" });
-  return { kind: "overlay", dir: storage, data, target: `${container}/merged` };
+/** Paths are relative to the storage directory: an overlay takes all the layers of an image in one page of options. */
+const rootOf = ({ snapshotter, directories }: Layers, where: Where, facts: Facts): RootSource => {
+  const { storage } = where;
+  const container = containerOf(where);
+  if (snapshotter === "copy") return { kind: "bind", path: `${storage}/${container}/rootfs` };
+  const relative = directories.map((path) => (path.startsWith(`${storage}/`) ? path.slice(storage.length + 1) : path));
+  const data = `lowerdir=${relative.toReversed().join(":")},upperdir=${container}/upper,workdir=${container}/work`;
+  const common = { dir: storage, target: `${container}/merged` };
+  if (snapshotter === "fuse-overlayfs")
+    return { ...common, kind: "fuse", program: facts.tools.fuseOverlayfs ?? "fuse-overlayfs", options: data };
+  if (data.length > 4080)
+    throw new Fault("E_UNSUPPORTED", {
+      message: `the image's ${directories.length} layers do not fit into one overlay mount`,
+      why: "its options are longer than a page",
+      hint: "--snapshotter copy",
+    });
+  return { ...common, kind: "overlay", data: `${data},userxattr` };
+};
+
+/**
+ * The snapshotter that was asked for, or the first that works.
+ * @throws Fault E_UNSUPPORTED where the one that was asked for was tried here, and does not.
+ */
+const settleSnapshotter = (options: RunOptions, facts: Facts): Snapshotter => {
+  const wanted = options.snapshotter ?? chooseSnapshotter(facts);
+  const failure = whyNot(wanted, facts);
+  if (failure === null) return wanted;
+  const advice = hintForCause(failure.cause, facts);
+  throw new Fault("E_UNSUPPORTED", {
+    message: `--snapshotter ${wanted} does not work here`,
+    ...(failure.errno === null ? {} : { errno: failure.errno }),
+    why: advice?.why ?? failure.what,
+    hint:
+      advice === null
+        ? `leave it out: this host takes ${chooseSnapshotter(facts)}`
+        : `${advice.try}; or leave it out: this host takes ${chooseSnapshotter(facts)}`,
+  });
+};
+
+const whyNot = (snapshotter: Snapshotter, facts: Facts): (Tried & { readonly what: string }) | null => {
+  const failed = (tried: Tried, what: string): (Tried & { readonly what: string }) | null =>
+    wasTried(tried) && !tried.works ? { ...tried, what } : null;
+  switch (snapshotter) {
+    case "copy":
+      return null;
+    case "overlay":
+      return failed(facts.dirs.data.overlay, `the kernel mounts no overlay in ${facts.dirs.data.path}`);
+    case "fuse-overlayfs":
+      return facts.tools.fuseOverlayfs === null
+        ? { works: false, errno: null, cause: null, what: "fuse-overlayfs is not installed (as root: apt-get install fuse-overlayfs)" }
+        : (failed(facts.devices.fuse, "/dev/fuse cannot be opened") ??
+            failed(facts.mounts.fuse, "FUSE cannot be mounted in a user namespace"));
+  }
 };
 
 /** Options that make no sense, or no promise could be kept of, without a monitor. */
@@ -172,7 +256,6 @@ const refuseForNow = (options: RunOptions): void => {
     [!options.sigProxy, "--sig-proxy=false", "leave it out"],
     [options.stopTimeout !== null, "--stop-timeout", "leave it out"],
     [Object.keys(options.labels).length > 0, "--label", "leave it out; --annotation is kept in config.json"],
-    [options.snapshotter !== null && options.snapshotter !== "overlay", `--snapshotter ${options.snapshotter ?? ""}`, "use overlay"],
     [!["none", "host", "default"].includes(options.network), `--network ${options.network}`, "use none or host"],
   ];
   const found = missing.find(([wanted]) => wanted);
@@ -181,8 +264,7 @@ const refuseForNow = (options: RunOptions): void => {
 
 /** Starts that were killed leave their state; what has stopped and has an undo list is undone here. */
 const sweep = (root: string): void => {
-  for (const name of readdirSync(root))
-    if (!name.startsWith(".")) runPlan(encodePlan(buildSweep(`${root}/${name}`)), { scratch: root });
+  for (const name of readdirSync(root)) if (!name.startsWith(".")) runPlan(encodePlan(buildSweep(`${root}/${name}`)), { scratch: root });
 };
 
 export type Dirs = { readonly root: string | null; readonly storage: string | null };
@@ -191,58 +273,167 @@ const snapshotHost = (storage: string, pinned: PinnedUserns, facts: () => Facts,
   storage,
   untar: nativePath("untar"),
   runInUserns: createRunInUserns(pinned, facts, root),
-  idMap: pinned.uidMap.length + pinned.gidMap.length > 2 || (pinned.uidMap[0]?.count ?? 1) > 1 ? mapText(pinned) : null,
+  idMap: idMapOf(pinned),
 });
+
+/** null: one id, which is nobody's but ours. */
+const idMapOf = (maps: Pick<PinnedUserns, "uidMap" | "gidMap">): string | null =>
+  maps.uidMap.length + maps.gidMap.length > 2 || (maps.uidMap[0]?.count ?? 1) > 1 ? mapText(maps) : null;
 
 const rowsText = (rows: readonly IdRow[]): string => rows.map(({ inside, outside, count }) => `${inside} ${outside} ${count}`).join(",");
 const mapText = ({ uidMap, gidMap }: Pick<PinnedUserns, "uidMap" | "gidMap">): string => `${rowsText(uidMap)};${rowsText(gidMap)}`;
 
-/** A start that is ready to be run, and what takes back what was made for it so far. */
-export type Launch = { readonly start: Start; readonly root: string; readonly facts: () => Facts; readonly abandon: () => void };
+/**
+ * A container's directory is there before its state is, and for as long as an image takes to be copied. Beside it stands
+ * who makes it, so that what a killed launcher left is found:
+ *
+ *     STORAGE/containers/<name>.json    written before the directory, removed after it
+ *     STORAGE/containers/<name>/        upper, work and merged; or rootfs
+ */
+const MakerSchema = z.object({ pid: z.int(), startTime: z.int(), stateDir: z.string() });
+
+const claim = (where: Where): void => {
+  const maker: z.infer<typeof MakerSchema> = { pid: process.pid, startTime: startTimeOf(process.pid) ?? 0, stateDir: stateOf(where) };
+  storing(where.storage, () => {
+    mkdirSync(`${where.storage}/containers`, { recursive: true, mode: 0o700 });
+    writeFileSync(`${where.storage}/${containerOf(where)}.json`, JSON.stringify(maker), { mode: 0o600 });
+  });
+};
+
+const storing = (storage: string, work: () => void): void => {
+  try {
+    work();
+  } catch (cause) {
+    throw new Fault("E_STORAGE", {
+      message: `nothing can be stored in ${storage}`,
+      cause,
+      why: cause instanceof Error ? cause.message : String(cause),
+      hint: "free some space, or name another place with --storage DIR",
+    });
+  }
+};
+
+const removeContainer = async (host: SnapshotHost, name: string): Promise<void> => {
+  await removeCopy(host, `${host.storage}/containers/${name}`);
+  rmSync(`${host.storage}/containers/${name}.json`, { force: true });
+};
+
+/** Directories of containers that were never started, their launcher having been killed; and claims that have served. */
+const sweepContainers = async (host: SnapshotHost): Promise<void> => {
+  const containers = `${host.storage}/containers`;
+  for (const file of existsSync(containers) ? readdirSync(containers) : []) {
+    if (!file.endsWith(".json")) continue;
+    const maker = readMaker(`${containers}/${file}`);
+    const dead =
+      maker === null
+        ? !existsSync(`${containers}/${file.slice(0, -5)}`)
+        : startTimeOf(maker.pid) !== maker.startTime && !existsSync(maker.stateDir);
+    if (dead) await removeContainer(host, file.slice(0, -5));
+  }
+};
+
+/** null: it went meanwhile, or its writer was killed within it, before there was anything else. */
+const readMaker = (path: string): z.infer<typeof MakerSchema> | null => {
+  try {
+    return MakerSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+  } catch {
+    return null;
+  }
+};
+
+/** A start that is ready to be run. `finish` comes after it, whatever came of it: what is still there is taken back. */
+export type Launch = { readonly start: Start; readonly root: string; readonly facts: () => Facts; readonly finish: () => Promise<void> };
 
 /** Everything up to the plan: directories, namespace, layers, config. */
 export const prepareRun = async (options: RunOptions, dirs: Dirs, cwd: string): Promise<Launch> => {
   refuseForNow(options);
   const root = ensureRuntimeRoot("coracle", dirs.root);
-  const where = { dataDir: storagePath(options.storage ?? dirs.storage), runtimeDir: root };
-  const facts = readStartFacts(root, where);
+  const places = { dataDir: storagePath(options.storage ?? dirs.storage), runtimeDir: root };
+  const facts = readStartFacts(root, places);
   checkUserns(facts); // before anything is made
-  const storage = ensureStorage(where.dataDir);
-  const full = (): Facts => readFacts({ ...where, depth: "full" });
+  const snapshotter = settleSnapshotter(options, facts);
+  const storage = ensureStorage(places.dataDir);
+  const full = (): Facts => readFacts({ ...places, depth: "full" });
   sweep(root);
-  checkBindSources(options, true);
   const { layout, image } = await readSource(options, facts, cwd);
+  checkBindSources(options, true);
   const pinned = ensureUserns(root, full);
-  const prepared = await prepareImage(snapshotHost(storage, pinned, full, root), layout, image);
-  const id = newId();
-  const { start } = compile(options, image, prepared.layers, facts, pinned, { id, root, storage });
-  const container = `${storage}/containers/${id.slice(0, 12)}`;
-  for (const name of ["upper", "work", "merged"]) mkdirSync(`${container}/${name}`, { recursive: true, mode: 0o755 });
-  if (options.cidfile !== null) writeCidFile(options.cidfile, id, cwd);
-  return { start: { ...start, notes: [...prepared.notes, ...start.notes] }, root, facts: full, abandon: () => rmSync(container, { recursive: true, force: true }) };
+  const host = snapshotHost(storage, pinned, full, root);
+  await sweepContainers(host);
+  const where: Where = { id: newId(), root, storage };
+  claim(where);
+  // Where there is state, there may be life: the executor was killed, and the next start's sweep sees to it.
+  const finish = async (): Promise<void> => {
+    if (!existsSync(stateOf(where))) await removeContainer(host, nameOf(where.id));
+  };
+  try {
+    const prepared = await prepareLayers(host, layout, image, snapshotter, `${storage}/${containerOf(where)}`);
+    const { start } = compile(options, image, prepared, facts, pinned, where);
+    if (options.cidfile !== null) writeCidFile(options.cidfile, where.id, cwd);
+    return { start: { ...start, notes: [...prepared.notes, ...start.notes] }, root, facts: full, finish };
+  } catch (cause) {
+    await finish();
+    throw cause;
+  }
+};
+
+const prepareLayers = async (
+  host: SnapshotHost,
+  layout: ImageLayout,
+  image: LayoutImage,
+  snapshotter: Snapshotter,
+  container: string,
+): Promise<Layers & { readonly notes: readonly string[] }> => {
+  const make = (...names: readonly string[]): void => {
+    storing(host.storage, () => {
+      for (const name of names) mkdirSync(`${container}/${name}`, { recursive: true, mode: 0o755 });
+    });
+  };
+  if (snapshotter === "copy") {
+    const rootfs = `${container}/rootfs`;
+    make("rootfs");
+    return { snapshotter, directories: [rootfs], notes: await copyImage(host, layout, image, rootfs) };
+  }
+  const { layers, notes } = await prepareImage(host, layout, image);
+  make("upper", "work", "merged");
+  return { snapshotter, directories: layers, notes };
 };
 
 const writeCidFile = (path: string, id: string, cwd: string): void => {
   try {
     writeFileSync(resolve(cwd, path), id, { flag: "wx" });
   } catch (cause) {
-    throw new Fault("E_USAGE", { message: `--cidfile ${path} cannot be written`, cause, why: cause instanceof Error ? cause.message : String(cause), hint: "remove the old file, or name another" });
+    throw new Fault("E_USAGE", {
+      message: `--cidfile ${path} cannot be written`,
+      cause,
+      why: cause instanceof Error ? cause.message : String(cause),
+      hint: "remove the old file, or name another",
+    });
   }
 };
 
 /** The plan of a run line, for this host or for another one's facts; nothing is made, and no privilege is needed. */
-export const explainRun = async (options: RunOptions, dirs: Dirs, cwd: string, foreign: Facts | null): Promise<{ readonly start: Start; readonly config: Config }> => {
+export const explainRun = async (
+  options: RunOptions,
+  dirs: Dirs,
+  cwd: string,
+  foreign: Facts | null,
+): Promise<{ readonly start: Start; readonly config: Config }> => {
   const dataDir = options.storage ?? dirs.storage;
   const facts = foreign ?? readFacts({ depth: "full", ...(dataDir === null ? {} : { dataDir }) });
   const { image } = await readSource(options, facts, cwd);
   const maps = userMaps(facts);
-  const pinned: PinnedUserns = { path: "/proc/HOLDER/ns/user", inode: 0, setgroups: maps.uid.length > 1, uidMap: maps.uid, gidMap: maps.gid };
+  const pinned: PinnedUserns = {
+    path: "/proc/HOLDER/ns/user",
+    inode: 0,
+    setgroups: maps.uid.length > 1,
+    uidMap: maps.uid,
+    gidMap: maps.gid,
+  };
   const storage = dataDir ?? facts.dirs.data.path;
   const root = dirs.root ?? (facts.dirs.runtime.path || `/tmp/coracle-${facts.self.uid}`);
-  const layers = layerDirectories(storage, mapText(pinned), image.config);
-  const { start, config } = compile(options, image, layers, facts, pinned, { id: "0".repeat(64), root, storage });
-  const snapshotter = chooseSnapshotter(facts);
-  const notes = snapshotter === "overlay" ? [] : [`this host's storage cannot hold an overlay; ${snapshotter} is what would do, and is not supported yet`];
-  return { start: { ...start, notes: [...start.notes, ...notes] }, config };
+  const where: Where = { id: "0".repeat(64), root, storage };
+  const snapshotter = settleSnapshotter(options, facts);
+  const directories = layerDirectories(storage, idMapOf(pinned), image.config);
+  return compile(options, image, { snapshotter, directories }, facts, pinned, where);
 };
-

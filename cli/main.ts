@@ -58,15 +58,15 @@ const run = async (args: readonly string[], dirs: Dirs): Promise<number> => {
   const parsed = readOptions(runFlags, args, "coracle run");
   if (parsed === null) return 0;
   const { options } = parsed;
-  const { start, root, facts, abandon } = await prepareRun(options, dirs, process.cwd());
+  const { start, root, facts, finish } = await prepareRun(options, dirs, process.cwd());
   if (!options.quiet) for (const text of start.notes) note(text);
-  const { frames } = await runForeground(encodePlan(start.plan), { scratch: root, stdin: options.interactive ? "inherit" : "ignore" });
+  const { frames } = await runForeground(encodePlan(start.plan), {
+    scratch: root,
+    stdin: options.interactive ? "inherit" : "ignore",
+  }).finally(finish);
   const failed = frames.some(({ kind }) => kind === "error" || kind === "vanished");
   const fault = failed ? faultOfFrames(frames, start.plan, facts()) : null;
-  if (fault !== null) {
-    abandon();
-    throw fault;
-  }
+  if (fault !== null) throw fault;
   for (const text of warningsOfFrames(frames, start.plan)) note(text);
   return exitOfFrames(frames)?.code ?? 0;
 };

@@ -47,6 +47,7 @@ export type DoctorReport = z.infer<typeof DoctorReportSchema>;
 export type DoctorCheck = z.infer<typeof CheckSchema>;
 type Status = z.infer<typeof StatusSchema>;
 type Choices = DoctorReport["choices"];
+export type Snapshotter = Choices["snapshotter"];
 
 /** Works, or was not tried by a quick probe: then the best is assumed, as a planner does. */
 const usable = (tried: Tried): boolean => tried.works || tried.cause === "not-tried";

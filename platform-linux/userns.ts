@@ -26,9 +26,14 @@ const readMap = (path: string): readonly IdRow[] =>
       return { inside, outside, count };
     });
 
-const startTimeOf = (pid: number): number => {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+/** With the pid, a process's identity (field 22 of /proc/PID/stat); null: there is none. */
+export const startTimeOf = (pid: number): number | null => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+  } catch {
+    return null;
+  }
 };
 
 /** The holder on record, if it lives. */

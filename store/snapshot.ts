@@ -299,6 +299,20 @@ const feed = async (host: SnapshotHost, layout: Pick<ImageLayout, "dir">, layer:
   return summary;
 };
 
+const unpackFlags = (host: SnapshotHost, options: UnpackOptions): readonly string[] => [
+  ...(host.idMap === null ? ["--single-id"] : []),
+  ...(options.sync === true ? ["--sync"] : []),
+  "--max-entries",
+  String(options.maxEntries ?? MAX_ENTRIES),
+  "--max-bytes",
+  String(options.maxBytes ?? MAX_BYTES),
+];
+
+const notesOf = ({ notes, noteCount }: z.infer<typeof SummarySchema>): string[] => [
+  ...notes.map(({ entry, note, errno }) => `${entry}: ${note}${errno === undefined ? "" : ` (${errno})`}`),
+  ...(noteCount > notes.length ? [`and ${noteCount - notes.length} more`] : []),
+];
+
 const writeRecord = async (dir: string, record: LayerRecord, sync: boolean): Promise<void> => {
   const file = await open(join(dir, "layer.json"), "w", 0o600);
   try {
@@ -336,20 +350,13 @@ const unpack = async (
     await removeTree(host, target);
     await mkdir(join(fresh, "diff"), { recursive: true, mode: 0o755 });
     const summary = await feed(host, layout, layer, [
-      ...(host.idMap === null ? ["--single-id"] : []),
-      ...(sync ? ["--sync"] : []),
-      "--max-entries",
-      String(options.maxEntries ?? MAX_ENTRIES),
-      "--max-bytes",
-      String(options.maxBytes ?? MAX_BYTES),
+      ...unpackFlags(host, { ...options, sync }),
       ...lowers
         .toReversed()
         .slice(0, MAX_LOWERS)
         .flatMap((lower) => ["--lower", lower]),
       join(fresh, "diff"),
     ]);
-    const more = summary.noteCount - summary.notes.length;
-    const notes = summary.notes.map(({ entry, note, errno }) => `${entry}: ${note}${errno === undefined ? "" : ` (${errno})`}`);
     const record: LayerRecord = {
       version: 1,
       chainId: layer.chainId,
@@ -357,7 +364,7 @@ const unpack = async (
       idMap: host.idMap,
       entries: summary.entries,
       bytes: summary.bytes,
-      notes: more > 0 ? [...notes, `and ${more} more`] : notes,
+      notes: notesOf(summary),
     };
     await writeRecord(fresh, record, sync);
     await rename(fresh, target);
@@ -433,6 +440,43 @@ export const prepareImage = async (
   }
   return { layers, config: image.config, digest: image.manifestDescriptor.digest, notes };
 };
+
+/**
+ * Extracts the layers of an image one over the other into a directory of a container's own, where no overlay can be had:
+ * whiteouts remove.
+ * @param directory absolute; it exists and is empty. What is in it after a failure is the caller's to remove (`removeCopy`).
+ * @returns notes as `PreparedImage`'s.
+ * @throws Fault as `prepareImage`.
+ */
+export const copyImage = async (
+  host: SnapshotHost,
+  layout: Pick<ImageLayout, "dir">,
+  image: LayoutImage,
+  directory: string,
+  options: UnpackOptions = {},
+): Promise<readonly string[]> => {
+  const diffIds = image.config.rootfs.diff_ids;
+  const notes: string[] = [];
+  for (const [i, descriptor] of image.manifest.layers.entries()) {
+    const diffId = diffIds[i];
+    const what = `layer ${i + 1} of ${image.manifest.layers.length}`;
+    if (diffId === undefined) throw new Fault("E_IMAGE", { message: `${what} has no diff ID in the image's config` });
+    // It lives as long as its container: nothing is lost if it never gets to the disk.
+    const summary = await feed(host, layout, { what, descriptor, diffId, chainId: "" }, [
+      "--apply",
+      ...unpackFlags(host, { ...options, sync: options.sync ?? false }),
+      directory,
+    ]);
+    notes.push(...notesOf(summary).map((note) => `${what}: ${note}`));
+  }
+  return notes;
+};
+
+/**
+ * Removes a container's directory, whoever its files belong to; one that is gone is success.
+ * @throws Fault E_STORAGE
+ */
+export const removeCopy = removeTree;
 
 /**
  * Removes a layer's directory; one that is gone is success. The caller knows that no container uses it.

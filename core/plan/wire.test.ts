@@ -96,6 +96,7 @@ test("the ops of undo lists stay what they are", () => {
   const abi: Readonly<Partial<Record<OpName, readonly [number, string]>>> = {
     remove_state: [6, ""],
     kill_wait: [25, "maybe maybe"],
+    fuse_end: [28, "maybe maybe"],
     cgroup_remove: [35, "path"],
   };
   for (const [name, [code, kinds]] of Object.entries(abi)) {
@@ -103,7 +104,7 @@ test("the ops of undo lists stay what they are", () => {
     assert.is(spec?.name, name);
     assert.is(spec?.kinds.join(" "), kinds);
   }
-  assert.equal(slots, { pid: 1, startTime: 2, cgroupFd: 3, signal: 4, status: 5, exit: 6 });
+  assert.equal(slots, { pid: 1, startTime: 2, cgroupFd: 3, signal: 4, status: 5, exit: 6, fusePid: 7, fuseStartTime: 8 });
 });
 
 const faultOf = (run: () => unknown): Fault => {
