@@ -180,8 +180,7 @@ user manager of systemd that can make one; where there is neither, a run with li
       "LIMITS OF THIS VERSION",
       prose(`
 Containers run in the foreground, and are removed at their end: \`--rm\` must be given, and \`--detach\`, \`--name\`, \`--label\`,
-\`--tty\`, \`--init\`, \`--stop-timeout\`, \`--sig-proxy=false\` and snapshotters other than overlay are refused for now. There is
-no network but \`none\`, which is the default, and \`host\`.
+\`--tty\`, \`--init\`, \`--stop-timeout\` and \`--sig-proxy=false\` are refused for now. There is no network but \`none\`, which is the default, and \`host\`.
 `),
     ),
     section("EXIT STATUS", exits),
