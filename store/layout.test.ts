@@ -20,7 +20,7 @@ const place = (): string => join(work, String(count++));
 const machine = (architecture: string): Platform => ({ os: "linux", architecture, variant: "", osVersion: "", osFeatures: [] });
 const amd64 = machine("amd64");
 
-const fails = async (code: FaultCode, message: RegExp, work: () => Promise<unknown>): Promise<Fault> => {
+const fails = async (code: FaultCode, message: RegExp, work: () => unknown): Promise<Fault> => {
   try {
     await work();
   } catch (error) {

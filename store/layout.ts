@@ -3,9 +3,9 @@
  * `blobs/<algorithm>/<encoded>`. Everything that is read is verified by size and digest as it is read, so a layout may
  * come from anyone: what it can do is name content, and content that is not what it was named is refused.
  */
-import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createHash, hash as hashOf } from "node:crypto";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readFileSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { Fault, type Issue } from "#core/fault";
@@ -83,9 +83,10 @@ const utf8 = (bytes: Uint8Array, what: string): string => {
   }
 };
 
-const readText = async (dir: string, file: string): Promise<string> => {
+// Documents are read synchronously: they are small, and every start reads them.
+const readText = (dir: string, file: string): string => {
   try {
-    return utf8(await readFile(join(dir, file)), join(dir, file));
+    return utf8(readFileSync(join(dir, file)), join(dir, file));
   } catch (cause) {
     const code = codeOf(cause);
     if (code === undefined) throw cause;
@@ -100,9 +101,9 @@ const readText = async (dir: string, file: string): Promise<string> => {
 
 /** @throws Fault E_NO_IMAGE where `dir` is no layout, E_IMAGE or E_JSON where it is a broken one. */
 export const readLayout = async (dir: string): Promise<ImageLayout> => {
-  const marker = parseLayout(await readText(dir, "oci-layout"));
+  const marker = parseLayout(readText(dir, "oci-layout"));
   demand(`${dir}/oci-layout`, marker.layout, marker.issues);
-  const { index, issues } = parseIndex(await readText(dir, "index.json"));
+  const { index, issues } = parseIndex(readText(dir, "index.json"));
   return { dir, index: demand(`${dir}/index.json`, index, issues) };
 };
 
@@ -118,21 +119,22 @@ const blobPath = (dir: string, digest: string): string => {
 const mismatch = (what: string, { digest }: Content, why: string): Fault =>
   badImage(`${what} (${digest}) does not match its descriptor`, { why, hint: `the blob was damaged or changed; ${AGAIN}` });
 
-const openBlobFile = async (layout: Pick<ImageLayout, "dir">, content: Content, what: string): Promise<FileHandle> => {
+/** @returns a descriptor of a regular file of the size that the image says. */
+const openBlobFile = (layout: Pick<ImageLayout, "dir">, content: Content, what: string): number => {
   const path = blobPath(layout.dir, content.digest);
-  let file: FileHandle;
+  let file: number;
   try {
     // O_NONBLOCK: a FIFO in the place of a blob must not block us for ever.
-    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     const code = codeOf(cause);
     if (code === "ENOENT")
       throw badImage(`${what} is missing: ${path}`, { why: "the layout names a blob that it does not hold", hint: AGAIN, cause });
     throw badImage(`${what} cannot be read: ${path}: ${code ?? "unknown error"}`, { cause });
   }
-  const stat = await file.stat();
+  const stat = fstatSync(file);
   if (stat.isFile() && stat.size === content.size) return file;
-  await file.close();
+  closeSync(file);
   throw mismatch(
     what,
     content,
@@ -140,25 +142,25 @@ const openBlobFile = async (layout: Pick<ImageLayout, "dir">, content: Content, 
   );
 };
 
-async function* verified(file: FileHandle, content: Content, what: string): AsyncGenerator<Buffer> {
-  const { algorithm = "", encoded } = parseDigest(content.digest) ?? {};
-  const hash = createHash(algorithm);
+const algorithmOf = (content: Content): string => parseDigest(content.digest)?.algorithm ?? "";
+
+const demandDigest = (content: Content, what: string, found: string): void => {
+  if (found !== parseDigest(content.digest)?.encoded) throw mismatch(what, content, `its content is ${algorithmOf(content)}:${found}`);
+};
+
+async function* verified(file: number, content: Content, what: string): AsyncGenerator<Buffer> {
+  const hash = createHash(algorithmOf(content));
   let size = 0;
-  try {
-    // The size is checked again: the file may grow while it is read.
-    for await (const chunk of file.createReadStream({ highWaterMark: READ_CHUNK, autoClose: false })) {
-      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
-      size += bytes.length;
-      if (size > content.size) throw mismatch(what, content, `it has more than the ${content.size} bytes of its descriptor`);
-      hash.update(bytes);
-      yield bytes;
-    }
-  } finally {
-    await file.close();
+  // The stream closes the file, also when this is left early. The size is checked again: the file may grow while it is read.
+  for await (const chunk of createReadStream("", { fd: file, highWaterMark: READ_CHUNK })) {
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    size += bytes.length;
+    if (size > content.size) throw mismatch(what, content, `it has more than the ${content.size} bytes of its descriptor`);
+    hash.update(bytes);
+    yield bytes;
   }
-  const found = hash.digest("hex");
   if (size !== content.size) throw mismatch(what, content, `it has ${size} bytes, the descriptor says ${content.size}`);
-  if (found !== encoded) throw mismatch(what, content, `its content is ${algorithm}:${found}`);
+  demandDigest(content, what, hash.digest("hex"));
 }
 
 /**
@@ -167,18 +169,23 @@ async function* verified(file: FileHandle, content: Content, what: string): Asyn
  * @param what the blob's role, for messages: "layer 2 of 3"
  */
 export const openBlob = async (layout: Pick<ImageLayout, "dir">, content: Content, what: string): Promise<Readable> => {
-  const file = await openBlobFile(layout, content, what);
+  const file = openBlobFile(layout, content, what);
   return Readable.from(verified(file, content, what), { objectMode: false, highWaterMark: READ_CHUNK });
 };
 
 /** A document's content, verified. @throws Fault E_IMAGE */
-export const readBlob = async (layout: Pick<ImageLayout, "dir">, content: Content, what: string): Promise<Buffer> => {
+export const readBlob = (layout: Pick<ImageLayout, "dir">, content: Content, what: string): Buffer => {
   if (content.size > MAX_DOCUMENT)
     throw badImage(`${what} (${content.digest}) is too large`, { why: `it has ${content.size} bytes, the limit is ${MAX_DOCUMENT}` });
-  const file = await openBlobFile(layout, content, what);
-  const chunks: Buffer[] = [];
-  for await (const chunk of verified(file, content, what)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  const file = openBlobFile(layout, content, what);
+  try {
+    const bytes = readFileSync(file);
+    if (bytes.length !== content.size) throw mismatch(what, content, `it has ${bytes.length} bytes, the descriptor says ${content.size}`);
+    demandDigest(content, what, hashOf(algorithmOf(content), bytes));
+    return bytes;
+  } finally {
+    closeSync(file);
+  }
 };
 
 /** zod gives null for a member that is null, the platform rules want it absent. */
@@ -260,13 +267,13 @@ const resolveManifest = async (
   const what = `${INDEX_TYPES.includes(descriptor.mediaType) ? "index" : "manifest"} ${descriptor.digest}`;
   if (INDEX_TYPES.includes(descriptor.mediaType)) {
     if (depth >= MAX_NESTING) throw badImage(`${what} is nested more than ${MAX_NESTING} deep`, { hint: AGAIN });
-    const { index, issues } = parseIndex(utf8(await readBlob(layout, descriptor, what), what));
+    const { index, issues } = parseIndex(utf8(readBlob(layout, descriptor, what), what));
     return resolveManifest(layout, choose(machine, demand(what, index, issues).manifests, what), machine, depth + 1);
   }
   if (!MANIFEST_TYPES.includes(descriptor.mediaType)) {
     throw badImage(`${what} is no image: its media type is ${descriptor.mediaType}`, { hint: `images have ${MEDIA_TYPES.ociManifest}` });
   }
-  const { manifest, issues } = parseManifest(utf8(await readBlob(layout, descriptor, what), what));
+  const { manifest, issues } = parseManifest(utf8(readBlob(layout, descriptor, what), what));
   return [descriptor, demand(what, manifest, issues)];
 };
 
@@ -286,7 +293,7 @@ export const readImage = async (layout: ImageLayout, name: string | null, machin
     });
   }
   const what = `config ${manifest.config.digest}`;
-  const parsed = parseImageConfig(utf8(await readBlob(layout, manifest.config, what), what));
+  const parsed = parseImageConfig(utf8(readBlob(layout, manifest.config, what), what));
   const config = demand(what, parsed.config, parsed.issues);
   const platform = platformFromSpec({
     os: config.os,
