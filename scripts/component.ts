@@ -8,7 +8,7 @@
  * `dist/component/host/`, by which a JavaScript host calls it. Ends with `N passed, N failed`.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -41,6 +41,7 @@ const ModuleSchema = z.object({ planner: z.object({ plan: isFunction, explain: i
 // ---- build
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
+writeFileSync(join(out, "package.json"), '{"type":"module"}\n'); // dist/ itself holds CommonJS
 await build({
   entryPoints: [join(root, "core/component.ts")],
   absWorkingDir: root,
