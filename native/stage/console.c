@@ -20,7 +20,8 @@
 #define TIOCGPTPEER 0x5441
 #endif
 
-static int send_master(int socket, int master)
+int send_master(int socket, int master); /* exec.c has a terminal of its own */
+int send_master(int socket, int master)
 {
 	static const char name[] = "/dev/ptmx"; /* what runc's peers expect as the message */
 	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control = {0};

@@ -40,7 +40,7 @@ static int inject(uint32_t step, bool after, int r)
 	if (injected.step != (long)step || injected.after != after || r < 0)
 		return r;
 	if (injected.kill) {
-		(void)raise(SIGKILL);
+		(void)kill(getpid(), SIGKILL); /* raise(3) may remember the thread of before the clone */
 		__builtin_trap(); /* from inside, the kernel shields init of a pid namespace from signals, but not from faults */
 	}
 	return -injected.error;

@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return 0;
 	/* Where the child died on its own, what this side ran into (no such process) is not the cause. */
-	if (r != -ENDED && !child_vanished(s))
+	if (r != -ENDED && !child_vanished(s, r))
 		report(s, FRAME_ERROR, -r, 0);
 	struct plan undo = undo_of(s);
 	if (undo.steps)

@@ -108,7 +108,7 @@ int op_ids(struct stage *s, const struct ids_args *a)
 	uint64_t permitted;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return failed(s, SYS_prctl);
-	if (a->setgroups && syscall(SYS_setgroups, a->groups.length / 4, bytes_of(s, a->groups)) < 0)
+	if (a->setgroups && !(s->keeps_groups && a->groups.length == 0) && syscall(SYS_setgroups, a->groups.length / 4, bytes_of(s, a->groups)) < 0)
 		return failed(s, SYS_setgroups);
 	if (syscall(SYS_setresgid, a->gid, a->gid, a->gid) < 0)
 		return failed(s, SYS_setresgid);
@@ -207,6 +207,7 @@ int op_exec(struct stage *s, const struct exec_args *a)
 	if (syscall(SYS_close_range, 3 + (unsigned)a->preserve_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC, Linux 5.11 */) < 0)
 		return failed(s, SYS_close_range);
 	report(s, FRAME_EXEC, 0, 0);
+	s->shared->executed = 1;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);

@@ -146,12 +146,15 @@ static int lost(struct stage *s)
 	return -ENDED;
 }
 
-/* Before its exec the child never ends without a word; after it, its end is the payload's business. */
-bool child_vanished(struct stage *s)
+/*
+ * Before its exec the child never ends without a word; after it, its end is the payload's business. A process that is
+ * ending can be missed for a moment, so an error that it may be the cause of (EACCES from its /proc files) gives it one.
+ */
+bool child_vanished(struct stage *s, int error)
 {
-	uint32_t reached = s->shared->progress[SIDE_CHILD];
+	bool ending = error == -ESRCH || error == -ENOENT || error == -EACCES || error == -EPERM;
 	struct pollfd dead = {.fd = s->pidfd, .events = POLLIN};
-	if (s->pidfd < 0 || reached == 0 || s->plan.records[reached - 1].op == OP_EXEC || poll(&dead, 1, 0) != 1)
+	if (s->pidfd < 0 || s->shared->executed || poll(&dead, 1, ending ? 50 : 0) != 1)
 		return false;
 	(void)lost(s);
 	return true;
@@ -437,7 +440,7 @@ int op_wait_exit(struct stage *s, const struct wait_exit_args *a)
 	if (waitid(P_PIDFD, (id_t)s->pidfd, &info, WEXITED) < 0)
 		return failed(s, SYS_waitid);
 	uint64_t status = info.si_code == CLD_EXITED ? (uint64_t)info.si_status << 8 : (uint64_t)info.si_status;
-	if (!s->shared->reported && child_vanished(s))
+	if (!s->shared->reported && child_vanished(s, 0))
 		return -ENDED;
 	set_slot(s, (unsigned)a->exit, status);
 	report(s, FRAME_EXIT, 0, status);

@@ -59,6 +59,7 @@ struct plan {
 struct shared {
 	_Atomic uint32_t progress[3]; /* by side: the step that it is in, plus one */
 	_Atomic uint32_t reported;    /* a side wrote an error frame */
+	_Atomic uint32_t executed;    /* the child's next system call is the payload's exec */
 	_Atomic int32_t forked;       /* the pid that `refork` made */
 };
 
@@ -68,6 +69,7 @@ struct stage {
 	uint32_t step;
 	uint8_t side;
 	bool undoing;
+	bool keeps_groups; /* the user namespace that was joined denies setgroups(2) */
 	bool created; /* the state directory is of this start's making */
 	int call; /* the system call that failed, for the frame */
 	uint64_t slots[SLOTS];
@@ -122,7 +124,7 @@ int get_slot(struct stage *s, uint64_t slot, uint64_t *value);
 int write_file_at(int dir, const char *path, const char *text, size_t length);
 
 /* Facilities that more than one file of ops uses. */
-bool child_vanished(struct stage *s);                                    /* process.c: and reports it */
+bool child_vanished(struct stage *s, int error);                         /* process.c: and reports it */
 int start_time_of(int pid, uint64_t *ticks);                             /* process.c */
 int pidfd_of(uint64_t pid, uint64_t start_time);                         /* process.c: -1 with ESRCH if it is another */
 int put_identity(struct stage *s, int pid, uint64_t pid_slot, uint64_t start_slot); /* process.c */

@@ -350,6 +350,7 @@ export const cases: readonly Case[] = [
     hosts: ["debian12", "rhel9"],
     config: (place) => ({
       ...base,
+      mounts: mounts.filter(({ type }) => type !== "devpts"), // its gid=5 need not be mapped there
       linux: {
         namespaces: [
           ...["pid", "uts", "ipc", "network", "user"].map((type) => ({ type, path: place.namespace(type) })),
@@ -381,7 +382,13 @@ export const cases: readonly Case[] = [
   {
     name: "host-everything",
     hosts: ["debian12"],
-    config: (place) => ({ ...base, hostname: "", linux: { ...single(place), namespaces: namespaces("mount", "user") } }),
+    // A host need not have a /dev/mqueue to bind.
+    config: (place) => ({
+      ...base,
+      hostname: "",
+      mounts: mounts.filter(({ type }) => type !== "mqueue"),
+      linux: { ...single(place), namespaces: namespaces("mount", "user") },
+    }),
   },
   {
     name: "no-mount-namespace",
@@ -417,7 +424,7 @@ export const cases: readonly Case[] = [
   {
     name: "pinned-overlay",
     hosts: ["debian12", "debian12-systemd"],
-    config: (place) => ({ ...base, linux: { ...full(place), uidMappings: [one(0, 0, 65537)], gidMappings: [one(0, 0, 65537)] } }),
+    config: (place) => ({ ...base, linux: { ...full(place), uidMappings: [one(0, 0, 60000)], gidMappings: [one(0, 0, 60000)] } }),
     input: ({ pinned, overlay }) => ({ verb: "run", pinned, root: { kind: "overlay", ...overlay } }),
   },
   {
@@ -446,13 +453,28 @@ export const cases: readonly Case[] = [
       ...base,
       mounts: [
         ...mounts,
-        { destination: "/data", source: place.directory, options: ["rbind", "rprivate", "nosuid", "nodev", "noexec", "noatime"] },
-        { destination: "/ro", type: "bind", source: place.directory, options: ["bind", "ro", "nosymfollow", "nodiratime"] },
-        { destination: "/rro", type: "bind", source: place.directory, options: ["rbind", "rro", "rnosuid", "strictatime", "slave"] },
+        { destination: "/data", source: place.directory, options: ["rbind", "rprivate", "nosuid", "nodev", "noexec"] },
+        { destination: "/ro", type: "bind", source: place.directory, options: ["bind", "ro", "nosymfollow"] },
+        { destination: "/rro", type: "bind", source: place.directory, options: ["rbind", "rro", "rnosuid", "slave"] },
         { destination: "/etc/file", type: "bind", source: place.file, options: ["bind", "ro", "sync"] },
         { destination: "relative//./dir", type: "tmpfs", source: "tmpfs", options: ["ro", "size=1m", "mode=0700", "nr_inodes=32"] },
         { destination: "/rw", type: "tmpfs", options: ["ro", "rw", "noatime", "relatime", "defaults", "_netdev"] },
         { destination: "/ramfs", type: "ramfs", source: "ramfs", options: ["private"] },
+      ],
+      linux: single(place),
+    }),
+  },
+  {
+    name: "mounts-times",
+    hosts: ["debian12"],
+    notHere: "a user namespace may not change how a mount of the host keeps access times",
+    config: (place) => ({
+      ...base,
+      mounts: [
+        ...mounts,
+        { destination: "/data", source: place.directory, options: ["rbind", "noatime", "nodiratime"] },
+        { destination: "/strict", source: place.directory, options: ["rbind", "rstrictatime", "dev", "suid", "exec"] },
+        { destination: "/norelatime", source: place.directory, options: ["bind", "norelatime", "diratime"] },
       ],
       linux: single(place),
     }),
@@ -533,7 +555,7 @@ export const cases: readonly Case[] = [
         ...process,
         cwd: "/tmp/deep/er",
         oomScoreAdj: 200,
-        args: ["hello", "echo", "two words", "", "'quoted'"],
+        args: ["hello", "exit", "0", "two words", "", "'quoted'"],
         user: { uid: 0, gid: 0, umask: 63 },
         rlimits: [
           { type: "RLIMIT_NOFILE", soft: 64, hard: 128 },

@@ -1,0 +1,238 @@
+/*
+ * A further process in a container that is there.
+ *
+ *     parent                              child
+ *       open_init: pidfd, namespaces
+ *       spawn ───────────────────────────> (cloned; with version 2 in the container's cgroup)
+ *       cgroup_attach; notify scoped ───>  await scoped            version 1: moved while it is still outside
+ *                                          console_connect         by a path of the caller's
+ *                                          enter                   not dumpable, then setns to all at once
+ *       adopt <──────────────────────────  refork                  into the pid namespace
+ *       await ready <────────────────────  …; notify ready         ids, limits, directory, executable
+ *       pid file; notify recorded ──────>  await recorded
+ *       await_exec <·····················  exec                    (end of file: close-on-exec)
+ *
+ * Whoever is in the container may be its enemy: it must neither trace this process, nor find its descriptors or its
+ * executable in /proc, before what is executed is the container's own (CVE-2016-9962, CVE-2019-5736).
+ */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <time.h>
+#include "stage.h"
+
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER 0x5441
+#endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+int send_master(int socket, int master); /* console.c */
+void state_unlock(struct stage *s);      /* state.c */
+
+static int init_fd = -1, caller_fd = -1;
+static int foreign; /* CLONE_* of init's namespaces that are not ours */
+
+int op_unlock_state(struct stage *s, const struct unlock_state_args *a)
+{
+	(void)a;
+	state_unlock(s);
+	return 0;
+}
+
+/* Which namespaces init does not share with us. To join one's own user namespace is EINVAL; to join others that are ours
+ * anyway may want a privilege that we have not got. */
+static int find_foreign(struct stage *s, uint64_t pid)
+{
+	static const struct { const char *name; int flag; } kinds[] = {
+		{"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID}, {"net", CLONE_NEWNET},
+		{"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}, {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME},
+	};
+	char path[32] = "/proc/", digits[20], *at = path + 6;
+	int n = 0, r = 0;
+	do
+		digits[n++] = (char)('0' + pid % 10);
+	while (pid /= 10);
+	while (n)
+		*at++ = digits[--n];
+	memcpy(at, "/ns", 4);
+	int theirs = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ours = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (theirs < 0 || ours < 0)
+		r = failed(s, SYS_open);
+	for (size_t i = 0; r == 0 && i < sizeof kinds / sizeof *kinds; i++) {
+		struct stat their, our;
+		if (fstatat(ours, kinds[i].name, &our, 0) < 0)
+			continue; /* this kernel has no such namespace */
+		if (fstatat(theirs, kinds[i].name, &their, 0) < 0)
+			r = failed(s, SYS_newfstatat);
+		else if (their.st_ino != our.st_ino)
+			foreign |= kinds[i].flag;
+	}
+	if (theirs >= 0)
+		close(theirs);
+	if (ours >= 0)
+		close(ours);
+	return r;
+}
+
+int op_open_init(struct stage *s, const struct open_init_args *a)
+{
+	uint64_t pid, start_time;
+	int r = get_slot(s, a->pid, &pid);
+	if (r == 0)
+		r = get_slot(s, a->start_time, &start_time);
+	if (r < 0)
+		return r;
+	init_fd = pidfd_of(pid, start_time);
+	if (init_fd < 0)
+		return failed(s, SYS_pidfd_open);
+	foreign = 0;
+	r = find_foreign(s, pid);
+	/* What /proc showed was init's, if init is not gone yet. */
+	struct pollfd dead = {.fd = init_fd, .events = POLLIN};
+	return poll(&dead, 1, 0) != 0 ? failed_as(s, SYS_pidfd_open, ESRCH) : r;
+}
+
+int op_enter(struct stage *s, const struct enter_args *a)
+{
+	(void)a;
+	/* First: once inside, the namespace's root would have the right to trace us. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return failed(s, SYS_prctl);
+	/* By one pidfd, all or nothing (Linux 5.8); the kernel orders them, the user namespace first. */
+	if (foreign && syscall(SYS_setns, init_fd, foreign) < 0)
+		return failed(s, SYS_setns);
+	close(init_fd);
+	s->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return s->root_fd < 0 ? failed(s, SYS_open) : 0;
+}
+
+int op_await_exec(struct stage *s, const struct await_exec_args *a)
+{
+	unsigned char byte;
+	ssize_t n;
+	(void)a;
+	while ((n = recv(s->sync_fd, &byte, 1, 0)) < 0 && errno == EINTR)
+		;
+	if (n > 0)
+		return failed_as(s, SYS_recvfrom, EPROTO);
+	if (s->shared->reported)
+		return -ENDED;
+	if (s->shared->executed)
+		return 0;
+	/* Killed on its way: its descriptors are closed a moment before its pidfd says so. */
+	struct pollfd dead = {.fd = s->pidfd, .events = POLLIN};
+	(void)poll(&dead, 1, 10000);
+	return child_vanished(s, 0) ? -ENDED : failed_as(s, SYS_recvfrom, EPROTO);
+}
+
+int op_console_connect(struct stage *s, const struct console_connect_args *a)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (a->socket.length >= sizeof address.sun_path)
+		return failed_as(s, SYS_connect, ENAMETOOLONG);
+	memcpy(address.sun_path, text_of(s, a->socket), a->socket.length);
+	caller_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (caller_fd < 0)
+		return failed(s, SYS_socket);
+	return connect(caller_fd, (const struct sockaddr *)&address, sizeof address) < 0 ? failed(s, SYS_connect) : 0;
+}
+
+int op_terminal(struct stage *s, const struct terminal_args *a)
+{
+	struct winsize size = {.ws_row = (unsigned short)a->rows, .ws_col = (unsigned short)a->columns};
+	struct statfs fs;
+	int unlock = 0;
+	int master = open_in_root(s, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0x04u /* RESOLVE_NO_SYMLINKS */);
+	if (master < 0)
+		return failed(s, SYS_openat2);
+	if (fstatfs(master, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
+		return failed_as(s, SYS_fstatfs, ENODEV);
+	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
+		return failed(s, SYS_ioctl);
+	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return failed(s, SYS_ioctl);
+	if ((a->rows || a->columns) && ioctl(slave, TIOCSWINSZ, &size) < 0)
+		return failed(s, SYS_ioctl);
+	/* The user may open it again by name. */
+	if (fchown(slave, (uid_t)a->uid, (gid_t)-1) < 0)
+		return failed(s, SYS_fchown);
+	if (send_master(caller_fd, master) < 0)
+		return failed(s, SYS_sendmsg);
+	if (ioctl(slave, TIOCSCTTY, 0) < 0)
+		return failed(s, SYS_ioctl);
+	for (int fd = 0; fd < 3; fd++)
+		if (dup2(slave, fd) < 0)
+			return failed(s, SYS_dup2);
+	close(slave);
+	close(master);
+	close(caller_fd);
+	return 0;
+}
+
+/* The kernel says "(unreachable)…" of a directory outside the root. */
+int op_workdir(struct stage *s, const struct workdir_args *a)
+{
+	char path[PATH_MAX];
+	if (chdir(text_of(s, a->path)) < 0)
+		return failed(s, SYS_chdir);
+	if (syscall(SYS_getcwd, path, sizeof path) < 0 || path[0] != '/')
+		return failed_as(s, SYS_getcwd, ENOENT);
+	return 0;
+}
+
+int op_cgroup_open(struct stage *s, const struct cgroup_open_args *a)
+{
+	int fd = open(text_of(s, a->dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return failed(s, SYS_open);
+	set_slot(s, (unsigned)a->fd, (uint64_t)fd);
+	return 0;
+}
+
+/* A line of a file; version 1's freezer.state is one word, version 2's cgroup.events has one fact a line. */
+static bool has_line(const char *path, const char *line)
+{
+	char text[512], *rest = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return false;
+	text[n] = 0;
+	for (char *at = strtok_r(text, "\n", &rest); at; at = strtok_r(NULL, "\n", &rest))
+		if (strcmp(at, line) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The kernel freezes each process when it gets to it, and version 1 may be stuck at FREEZING while processes fork: written
+ * again, it starts over. 0.1 ms at first, ten seconds in all.
+ */
+int op_cgroup_freeze(struct stage *s, const struct cgroup_freeze_args *a)
+{
+	struct timespec pause = {0, 100000};
+	for (int tries = 0; tries < 210; tries++) {
+		if (write_file_at(AT_FDCWD, text_of(s, a->file), text_of(s, a->value), a->value.length) < 0)
+			return errno == ENOENT && a->gone ? 0 : failed(s, SYS_write);
+		if (has_line(text_of(s, a->events), text_of(s, a->settled)))
+			return 0;
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 50000000)
+			pause.tv_nsec *= 2;
+	}
+	return failed_as(s, SYS_write, ETIMEDOUT);
+}
