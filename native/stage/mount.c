@@ -247,15 +247,18 @@ int op_mask(struct stage *s, const struct mask_args *a)
 	if (fstat(target, &st) < 0)
 		r = failed(s, SYS_fstat);
 	else {
+		/* The first path gets the tree itself, the next ones copies: before Linux 6.15 only what is attached can be copied. */
+		bool fresh = (S_ISDIR(st.st_mode) ? s->empty_fd : s->null_fd) < 0;
 		int source = S_ISDIR(st.st_mode) ? empty_tree(s) : null_tree(s);
-		int tree = source < 0 ? source : clone_tree(source, "", false);
+		int tree = source < 0 || fresh ? source : clone_tree(source, "", false);
 		if (source < 0)
 			r = source;
 		else if (tree < 0)
 			r = failed(s, SYS_open_tree);
 		else {
 			r = attach(s, tree, target, text_of(s, a->path));
-			close(tree);
+			if (tree != source)
+				close(tree);
 		}
 	}
 	close(target);
