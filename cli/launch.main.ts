@@ -184,6 +184,7 @@ const compile = (
     limits: options.limitsPolicy,
     newKeyring: true,
     keep: false,
+    storeVerbs: false,
     seccomp: filter,
     created: new Date().toISOString(),
   });
@@ -426,7 +427,7 @@ export const explainRun = async (
   const pinned: PinnedUserns = {
     path: "/proc/HOLDER/ns/user",
     inode: 0,
-    setgroups: maps.uid.length > 1,
+    setgroups: maps.setgroups,
     uidMap: maps.uid,
     gidMap: maps.gid,
   };

@@ -21,11 +21,10 @@ const bits = (names: readonly string[], available: bigint, report: Report, set: 
 export type Filter = { readonly filter: readonly Instruction[]; readonly flags: number } | null;
 
 export type PayloadContext = Report & {
-  readonly facts: Facts;
+  readonly facts: { readonly self: Pick<Facts["self"], "capBounding"> };
   /** A user namespace is made or joined: in it, every capability is there to be given. */
   readonly userns: boolean;
   readonly setgroups: boolean;
-  readonly consoleSocket: string | null;
   readonly preserveFds: number;
   readonly seccomp: Filter;
   /** Steps between "ready" and exec: rendezvous, the wait for `start`, startContainer hooks. */
@@ -40,7 +39,7 @@ const pathOf = (env: readonly string[]): string =>
   env.findLast((entry) => entry.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Before the pivot: what needs the host's /proc, or the container's /dev through a descriptor. */
-export const planConsole = (config: Config, context: PayloadContext): readonly Step[] => {
+export const planConsole = (config: Config, context: Report & { readonly consoleSocket: string | null }): readonly Step[] => {
   const { process } = config;
   if (process?.terminal !== true) {
     if (context.consoleSocket !== null)
@@ -68,7 +67,7 @@ export const planConsole = (config: Config, context: PayloadContext): readonly S
   ];
 };
 
-export const planPayload = (config: Config, context: PayloadContext): readonly Step[] => {
+export const planPayload = (config: Pick<Config, "process">, context: PayloadContext): readonly Step[] => {
   const { process } = config;
   if (process === undefined) return [];
   const at = "/process";
@@ -79,7 +78,8 @@ export const planPayload = (config: Config, context: PayloadContext): readonly S
   const mask = (set: CapabilitySet): bigint => bits(names(set), available, context, set);
   const permitted = mask("permitted");
   const inheritable = mask("inheritable");
-  const groups = user.additionalGids ?? [];
+  // The primary group is held in any case; engines name it again among the others.
+  const groups = (user.additionalGids ?? []).filter((gid) => context.setgroups || gid !== (user.gid ?? 0));
   if (groups.length > 0 && !context.setgroups)
     context.issue(
       `${at}/user/additionalGids`,

@@ -13,7 +13,7 @@ import { type Plan, points } from "./ops.ts";
 import { BY_CORACLE, child, parent } from "./step.ts";
 
 type Range = Facts["self"]["uidMap"][number];
-export type UserMaps = { readonly uid: readonly Range[]; readonly gid: readonly Range[] };
+export type UserMaps = { readonly uid: readonly Range[]; readonly gid: readonly Range[]; readonly setgroups: boolean };
 
 /** Root is the user; from 1 on, the subordinate ranges one after the other. Without ranges or helpers: the user alone. */
 export const userMaps = (facts: Facts): UserMaps => {
@@ -36,9 +36,10 @@ export const userMaps = (facts: Facts): UserMaps => {
   // With privilege over a whole map (root, or root of an outer container), the ids are those of outside.
   if (hasCapability(facts, "setuid") && hasCapability(facts, "setgid")) {
     const same = (rows: readonly Range[]): readonly Range[] => rows.map(({ inside, count }) => ({ inside, outside: inside, count }));
-    return { uid: same(self.uidMap), gid: same(self.gidMap) };
+    return { uid: same(self.uidMap), gid: same(self.gidMap), setgroups: self.setgroups === "allow" };
   }
-  return { uid: map(self.uid, subids.uid), gid: map(self.gid, subids.gid) };
+  // Without a helper a map is written by the user, who must give up setgroups(2) for it (CVE-2014-8989).
+  return { uid: map(self.uid, subids.uid), gid: map(self.gid, subids.gid), setgroups: usable };
 };
 
 /** As config.json writes mappings: the container's ids are those of the user-wide namespace. */
