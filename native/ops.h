@@ -16,7 +16,7 @@ enum {
 
 enum side { SIDE_PARENT = 1, SIDE_CHILD = 2, SIDE_BOTH = 3 };
 enum kind { KIND_U64, KIND_I64, KIND_BOOL, KIND_FLAGS, KIND_PATH, KIND_TEXT, KIND_STRV, KIND_IDS, KIND_TEMPLATE, KIND_BPF, KIND_PLAN, KIND_READS, KIND_MAYBE, KIND_WRITES };
-enum slot { SLOT_PID = 1, SLOT_START_TIME = 2, SLOT_CGROUP_FD = 3, SLOT_SIGNAL = 4, SLOT_STATUS = 5, SLOT_EXIT = 6, SLOT_FUSE_PID = 7, SLOT_FUSE_START_TIME = 8, SLOTS = 9 };
+enum slot { SLOT_PID = 1, SLOT_START_TIME = 2, SLOT_CGROUP_FD = 3, SLOT_SIGNAL = 4, SLOT_STATUS = 5, SLOT_EXIT = 6, SLOT_FUSE_PID = 7, SLOT_FUSE_START_TIME = 8, SLOT_EXEC_PID = 9, SLOT_EXEC_START_TIME = 10, SLOTS = 11 };
 enum point { POINT_SPAWNED = 1, POINT_MAPPED = 2, POINT_NAMESPACES = 3, POINT_HOOKED = 4, POINT_READY = 5, POINT_RECORDED = 6, POINT_SCOPED = 7, POINT_UNROOTED = 8, POINT_ROOTED = 9 };
 
 /* A cell that stands for bytes: where they are in the blob area. */
@@ -32,6 +32,7 @@ enum op {
 	OP_RUN_UNDO = 7,
 	OP_PID_FILE = 8,
 	OP_REMOVE_TREE = 10,
+	OP_UNLOCK_STATE = 11,
 	OP_PRINT = 9,
 	OP_START_LISTEN = 16,
 	OP_SPAWN = 17,
@@ -46,11 +47,15 @@ enum op {
 	OP_WAIT_EXIT = 26,
 	OP_FUSE_ROOT = 27,
 	OP_FUSE_END = 28,
+	OP_OPEN_INIT = 29,
+	OP_AWAIT_EXEC = 30,
 	OP_CGROUP_CREATE = 32,
 	OP_CGROUP_SET = 33,
 	OP_CGROUP_ATTACH = 34,
 	OP_CGROUP_REMOVE = 35,
 	OP_SYSTEMD_SCOPE = 36,
+	OP_CGROUP_OPEN = 37,
+	OP_CGROUP_FREEZE = 38,
 	OP_MAP_HELPER = 48,
 	OP_MAP_WRITE = 49,
 	OP_JOIN_USER = 50,
@@ -64,6 +69,7 @@ enum op {
 	OP_DOMAINNAME = 70,
 	OP_LOOPBACK = 71,
 	OP_TIME_OFFSETS = 72,
+	OP_ENTER = 73,
 	OP_PROPAGATION = 80,
 	OP_ROOT_BIND = 81,
 	OP_ROOT_OVERLAY = 82,
@@ -93,7 +99,10 @@ enum op {
 	OP_AWAIT_START = 116,
 	OP_EXEC = 117,
 	OP_PARENT_DEATH = 118,
-	OP_END = 119,
+	OP_CONSOLE_CONNECT = 119,
+	OP_TERMINAL = 120,
+	OP_WORKDIR = 121,
+	OP_END = 122,
 };
 
 /* Creates the container's state directory (0700) or finds it, locks it, and checks that the path still names what was locked. */
@@ -114,6 +123,8 @@ struct run_undo_args { uint64_t unused; };
 struct pid_file_args { struct blob path; struct blob content; };
 /* Removes a directory and all below it on the same file system, by descriptors; links are not followed. */
 struct remove_tree_args { struct blob dir; };
+/* Gives the lock up early: what follows may take as long as the container pleases. */
+struct unlock_state_args { uint64_t unused; };
 /* Writes text to standard output. */
 struct print_args { struct blob content; };
 /* Opens start.sock in the state directory; init inherits the listening end. */
@@ -142,6 +153,10 @@ struct wait_exit_args { uint64_t exit; };
 struct fuse_root_args { struct blob program; struct blob dir; struct blob options; struct blob target; uint64_t pid; uint64_t start_time; };
 /* Kills the FUSE server, if it still is the one on record, and waits until it is gone. */
 struct fuse_end_args { uint64_t pid; uint64_t start_time; };
+/* Opens init, after the start time was compared, and finds which of its namespaces are not ours: those that `enter` joins. */
+struct open_init_args { uint64_t pid; uint64_t start_time; };
+/* Waits until the child has executed its payload: close-on-exec ends the connection, or a frame tells why not. */
+struct await_exec_args { uint64_t unused; };
 /* Creates a cgroup below a delegated one, and enables controllers on the way (version 2; none on version 1). */
 struct cgroup_create_args { struct blob base; struct blob name; struct blob controllers; uint64_t fd; };
 /* Writes one knob of a cgroup. */
@@ -152,6 +167,10 @@ struct cgroup_attach_args { struct blob dirs; uint64_t pid; };
 struct cgroup_remove_args { struct blob dir; };
 /* Asks systemd's user manager over D-Bus for a delegated scope around the child, and waits until the cgroup is there. */
 struct systemd_scope_args { struct blob socket; uint64_t uid; struct blob request; struct blob cgroup; uint64_t pid; };
+/* Opens a cgroup (version 2) that is there, for a process to be cloned into. */
+struct cgroup_open_args { struct blob dir; uint64_t fd; };
+/* Freezes a cgroup or thaws it, and waits until its events file says that all of it is; `gone`: a cgroup that is gone has nothing left to thaw. */
+struct cgroup_freeze_args { struct blob file; struct blob value; struct blob events; struct blob settled; uint64_t gone; };
 /* Maps subordinate ids with newuidmap and newgidmap, both at once. */
 struct map_helper_args { struct blob newuidmap; struct blob newgidmap; struct blob uid; struct blob gid; uint64_t pid; };
 /* Writes the id maps itself: one own id, or ranges where it holds the capability for them. */
@@ -178,6 +197,8 @@ struct domainname_args { struct blob name; };
 struct loopback_args { uint64_t unused; };
 /* Sets the clocks of the new time namespace, and enters it. */
 struct time_offsets_args { struct blob offsets; };
+/* Joins the namespaces of the init that was opened, all at once; from before that on, nobody in them can trace this process or read its descriptors. */
+struct enter_args { uint64_t unused; };
 /* Sets the propagation of the whole mount tree, so that nothing leaks out. */
 struct propagation_args { uint64_t flags; };
 /* Binds the root file system, and opens it: every later path is resolved below this descriptor. */
@@ -236,6 +257,12 @@ struct await_start_args { uint64_t unused; };
 struct exec_args { struct blob argv; struct blob env; uint64_t preserve_fds; };
 /* Asks for a signal when the parent side dies: for what must not outlive its caller. */
 struct parent_death_args { uint64_t signal; };
+/* Connects to the caller's console socket while its path still means what the caller meant. */
+struct console_connect_args { struct blob socket; };
+/* Makes a terminal in the devpts of the container that was entered, gives it to the user, and sends its master to the connected socket; /dev/console stays init's. */
+struct terminal_args { uint64_t rows; uint64_t columns; uint64_t uid; };
+/* Enters a working directory that must be there, and checks that it is inside the root (CVE-2024-21626). */
+struct workdir_args { struct blob path; };
 
 /* X(name, code, side, number of arguments, kinds) */
 #define OPS(X) \
@@ -248,6 +275,7 @@ struct parent_death_args { uint64_t signal; };
 	X(run_undo, 7, SIDE_PARENT, 0, 0) \
 	X(pid_file, 8, SIDE_PARENT, 2, KIND_PATH, KIND_TEMPLATE) \
 	X(remove_tree, 10, SIDE_PARENT, 1, KIND_PATH) \
+	X(unlock_state, 11, SIDE_PARENT, 0, 0) \
 	X(print, 9, SIDE_PARENT, 1, KIND_TEMPLATE) \
 	X(start_listen, 16, SIDE_PARENT, 0, 0) \
 	X(spawn, 17, SIDE_PARENT, 4, KIND_FLAGS, KIND_MAYBE, KIND_WRITES, KIND_WRITES) \
@@ -262,11 +290,15 @@ struct parent_death_args { uint64_t signal; };
 	X(wait_exit, 26, SIDE_PARENT, 1, KIND_WRITES) \
 	X(fuse_root, 27, SIDE_PARENT, 6, KIND_PATH, KIND_PATH, KIND_PATH, KIND_PATH, KIND_WRITES, KIND_WRITES) \
 	X(fuse_end, 28, SIDE_PARENT, 2, KIND_MAYBE, KIND_MAYBE) \
+	X(open_init, 29, SIDE_PARENT, 2, KIND_READS, KIND_READS) \
+	X(await_exec, 30, SIDE_PARENT, 0, 0) \
 	X(cgroup_create, 32, SIDE_PARENT, 4, KIND_PATH, KIND_PATH, KIND_STRV, KIND_WRITES) \
 	X(cgroup_set, 33, SIDE_PARENT, 3, KIND_PATH, KIND_PATH, KIND_TEXT) \
 	X(cgroup_attach, 34, SIDE_PARENT, 2, KIND_STRV, KIND_READS) \
 	X(cgroup_remove, 35, SIDE_PARENT, 1, KIND_PATH) \
 	X(systemd_scope, 36, SIDE_PARENT, 5, KIND_PATH, KIND_U64, KIND_TEMPLATE, KIND_PATH, KIND_READS) \
+	X(cgroup_open, 37, SIDE_PARENT, 2, KIND_PATH, KIND_WRITES) \
+	X(cgroup_freeze, 38, SIDE_PARENT, 5, KIND_PATH, KIND_TEXT, KIND_PATH, KIND_TEXT, KIND_BOOL) \
 	X(map_helper, 48, SIDE_PARENT, 5, KIND_PATH, KIND_PATH, KIND_STRV, KIND_STRV, KIND_READS) \
 	X(map_write, 49, SIDE_PARENT, 4, KIND_TEXT, KIND_TEXT, KIND_BOOL, KIND_READS) \
 	X(join_user, 50, SIDE_BOTH, 2, KIND_PATH, KIND_U64) \
@@ -280,6 +312,7 @@ struct parent_death_args { uint64_t signal; };
 	X(domainname, 70, SIDE_CHILD, 1, KIND_PATH) \
 	X(loopback, 71, SIDE_CHILD, 0, 0) \
 	X(time_offsets, 72, SIDE_CHILD, 1, KIND_PATH) \
+	X(enter, 73, SIDE_CHILD, 0, 0) \
 	X(propagation, 80, SIDE_CHILD, 1, KIND_FLAGS) \
 	X(root_bind, 81, SIDE_CHILD, 2, KIND_PATH, KIND_FLAGS) \
 	X(root_overlay, 82, SIDE_CHILD, 3, KIND_PATH, KIND_PATH, KIND_PATH) \
@@ -308,6 +341,9 @@ struct parent_death_args { uint64_t signal; };
 	X(console, 115, SIDE_CHILD, 3, KIND_PATH, KIND_U64, KIND_U64) \
 	X(await_start, 116, SIDE_CHILD, 0, 0) \
 	X(exec, 117, SIDE_CHILD, 3, KIND_STRV, KIND_STRV, KIND_U64) \
-	X(parent_death, 118, SIDE_CHILD, 1, KIND_U64)
+	X(parent_death, 118, SIDE_CHILD, 1, KIND_U64) \
+	X(console_connect, 119, SIDE_CHILD, 1, KIND_PATH) \
+	X(terminal, 120, SIDE_CHILD, 3, KIND_U64, KIND_U64, KIND_U64) \
+	X(workdir, 121, SIDE_CHILD, 1, KIND_PATH)
 
 #endif

@@ -47,6 +47,7 @@ const gather = (ask: Ask, line: Line, host: Host): Gathered => {
             exists: host.exists(directory),
             recorded: host.exists(`${directory}/record.json`),
             plan: ask.container?.plan === undefined ? null : host.readBytes(`${directory}/${ask.container.plan}.plan`),
+            text: ask.container?.file === undefined ? null : host.readText(`${directory}/${ask.container.file}`),
           },
     root,
     cwd: line.cwd,

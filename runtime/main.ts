@@ -10,12 +10,14 @@ import { runForeground, runPlan } from "#linux/stage";
 import { type Host, runVerb } from "./host.ts";
 import type { Line, Verb } from "./verb.ts";
 import { create, run } from "./verbs/create.ts";
+import { exec } from "./verbs/exec.ts";
 import { featuresVerb } from "./verbs/features.ts";
+import { pause, resume } from "./verbs/pause.ts";
 import { spec } from "./verbs/spec.ts";
 import { deleteVerb, kill, start, state } from "./verbs/stored.ts";
 
 const VERSION = "0.1.0";
-const verbs: readonly Verb[] = [create, start, run, state, kill, deleteVerb, spec, featuresVerb];
+const verbs: readonly Verb[] = [create, start, run, state, kill, deleteVerb, exec, pause, resume, spec, featuresVerb];
 
 const globalFlags: readonly Flag[] = [
   { name: "root", kind: "text", value: "DIR", help: "Where the containers' state is kept (default: $XDG_RUNTIME_DIR/coracle-oci)" },
@@ -100,6 +102,7 @@ const reportFault = (fault: Fault, log: Log): void => {
 
 const main = async (argv: readonly string[]): Promise<number> => {
   let log: Log = { file: null, json: false };
+  let failure = 1;
   try {
     const global = parseFlags(globalFlags, argv, { command: "coracle-oci" });
     const format = flagText(global.values, "log-format") ?? "text";
@@ -121,8 +124,9 @@ const main = async (argv: readonly string[]): Promise<number> => {
         message: `there is no verb ${JSON.stringify(name)}`,
         hint: `use one of ${verbs.map((candidate) => candidate.name).join(", ")}`,
       });
+    failure = verb.failure ?? 1;
     const flags: readonly Flag[] = [...verb.flags, { name: "help", short: "h", kind: "switch", help: "Show this help" }];
-    const parsed = parseFlags(flags, rest, { command: `coracle-oci ${name}`, interspersed: true });
+    const parsed = parseFlags(flags, rest, { command: `coracle-oci ${name}`, interspersed: verb.runsCommand !== true });
     if (parsed.values.has("help")) {
       process.stdout.write(`usage: coracle-oci ${verb.usage}\n\n${verb.help}\n\n${formatHelp(flags)}`);
       return 0;
@@ -139,7 +143,7 @@ const main = async (argv: readonly string[]): Promise<number> => {
         ? cause
         : new Fault("E_INTERNAL", { message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), cause });
     reportFault(fault, log);
-    return 1;
+    return failure;
   }
 };
 

@@ -12,8 +12,8 @@ export type Ask = {
   readonly facts?: Facts["depth"] | "start";
   /** A file to read: config.json. */
   readonly config?: string;
-  /** The state directory of this id, and the stored plan of that name. */
-  readonly container?: { readonly id: string; readonly plan?: string };
+  /** The state directory of this id, the stored plan of that name, and the text of a file in it. */
+  readonly container?: { readonly id: string; readonly plan?: string; readonly file?: string };
 };
 
 export type Gathered = {
@@ -21,7 +21,12 @@ export type Gathered = {
   /** Text of the config that was asked for. */
   readonly config: string | null;
   /** The state directory: is it there, does it have a record, and the stored plan's bytes. */
-  readonly container: { readonly exists: boolean; readonly recorded: boolean; readonly plan: Uint8Array | null } | null;
+  readonly container: {
+    readonly exists: boolean;
+    readonly recorded: boolean;
+    readonly plan: Uint8Array | null;
+    readonly text: string | null;
+  } | null;
   /** Absolute directory that holds the state directories. */
   readonly root: string;
   readonly cwd: string;
@@ -57,6 +62,10 @@ export type Verb = {
   readonly usage: string;
   readonly help: string;
   readonly flags: readonly Flag[];
+  /** Flags end at the first argument: what follows is another's command line. */
+  readonly runsCommand?: true;
+  /** Exit status of a failure of ours; default 1. */
+  readonly failure?: number;
   readonly ask: (line: Line) => Ask;
   readonly act: (line: Line, gathered: Gathered) => Action;
 };

@@ -106,7 +106,8 @@ const checkPlan = (plan: Plan, input: StartInput): void => {
   assert.not.ok(parents.slice(0, 2).some(({ op }) => sideEffects.has(op)));
   const nested = new Map(nestedPlans(plan));
   const undo = nested.get("undo");
-  const stored = ["start.plan", "state.plan", "kill.plan", "delete.plan", "delete-force.plan"];
+  const freezer = nested.has("pause.plan") ? ["pause.plan", "resume.plan"] : [];
+  const stored = ["start.plan", "state.plan", "kill.plan", "delete.plan", "delete-force.plan", ...freezer];
   assert.equal([...nested.keys()].sort(), ["undo", ...stored].sort());
   for (const name of ["undo", "delete.plan", "delete-force.plan"]) assert.is(nested.get(name)?.steps.at(-1)?.op, "remove_state", name);
   for (const name of stored) {

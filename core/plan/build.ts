@@ -10,6 +10,7 @@ import { splitPointer, stringifyJson } from "#core/json";
 import { sysctlParts } from "#core/spec/check";
 import type { Config, Hook, HookName, NamespaceType } from "#core/spec/config";
 import { type CgroupManager, type CgroupPlan, planCgroup } from "./cgroups.ts";
+import { EXEC_FILE, execContext } from "./exec.ts";
 import { checkUserns, hasCapability, type PinnedUserns, planIdMaps } from "./ids.ts";
 import { CLONE, MS } from "./linux.ts";
 import { type MountContext, planDevices, planMounts } from "./mounts.ts";
@@ -234,6 +235,8 @@ export const buildStart = (input: StartInput): Start => {
       : facts.self.gidMap.some(({ inside, count }) => gid >= inside && gid < inside + count);
   const rootMapped = !own.has("user") || (linux?.uidMappings ?? []).some(({ containerID }) => containerID === 0);
 
+  const become = rootMapped ? { uid: 0, gid: 0 } : { uid: process?.user?.uid ?? 0, gid: process?.user?.gid ?? 0 };
+
   const cgroup = planCgroup({
     id,
     facts,
@@ -334,15 +337,7 @@ export const buildStart = (input: StartInput): Start => {
     at(child, "await", "mapped"),
     // oom_score_adj may be lowered only by the ids of outside, so it comes before they change.
     ...(process?.oomScoreAdj === undefined ? [] : [child("oom_score", { value: process.oomScoreAdj }, "/process/oomScoreAdj")]),
-    ...(userns
-      ? [
-          child(
-            "become",
-            { uid: rootMapped ? 0 : (process?.user?.uid ?? 0), gid: rootMapped ? 0 : (process?.user?.gid ?? 0), setgroups },
-            "/linux/uidMappings",
-          ),
-        ]
-      : []),
+    ...(userns ? [child("become", { ...become, setgroups }, "/linux/uidMappings")] : []),
     ...(late.has("cgroup") ? [child("unshare", { flags: CLONE.cgroup }, "/linux/namespaces")] : []),
     ...(late.has("time") ? [child("unshare", { flags: CLONE.time }, "/linux/namespaces"), ...timeOffsets(config)] : []),
     child("setsid", {}, BY_CORACLE),
@@ -390,6 +385,15 @@ export const buildStart = (input: StartInput): Start => {
     ...(runtimeHooks.length > 0 ? [at(parent, "await", "namespaces"), ...runtimeHooks, at(parent, "notify", "hooked")] : []),
     at(parent, "await", "ready"),
     ...Object.entries(verbs).map(([name, plan]) => parent("store_plan", { name: `${name}.plan`, plan }, BY_CORACLE)),
+    ...(process === undefined
+      ? []
+      : [
+          parent(
+            "store_file",
+            { name: EXEC_FILE, content: [execContext({ id, process, seccomp: input.seccomp, userns, become, setgroups, facts, cgroup })] },
+            BY_CORACLE,
+          ),
+        ]),
     ...(input.pidFile === null
       ? []
       : [parent("pid_file", { path: input.pidFile, content: [{ slot: "pid", as: "decimal" }] }, "(--pid-file)")]),

@@ -53,6 +53,8 @@ export const slots = {
   exit: 6, // wait status of init, as waitpid gives it
   fusePid: 7, // the program that serves the root file system
   fuseStartTime: 8,
+  execPid: 9, // a process that `exec` adds to a container
+  execStartTime: 10,
 } as const;
 export type SlotName = keyof typeof slots;
 
@@ -110,6 +112,12 @@ export const ops = {
     side: "parent",
     args: { dir: "path" },
     doc: "Removes a directory and all below it on the same file system, by descriptors; links are not followed.",
+  },
+  unlock_state: {
+    code: 11,
+    side: "parent",
+    args: {},
+    doc: "Gives the lock up early: what follows may take as long as the container pleases.",
   },
   print: { code: 9, side: "parent", args: { content: "template" }, doc: "Writes text to standard output." },
 
@@ -174,6 +182,19 @@ export const ops = {
     doc: "Kills the FUSE server, if it still is the one on record, and waits until it is gone.",
   },
 
+  open_init: {
+    code: 29,
+    side: "parent",
+    args: { pid: "reads", startTime: "reads" },
+    doc: "Opens init, after the start time was compared, and finds which of its namespaces are not ours: those that `enter` joins.",
+  },
+  await_exec: {
+    code: 30,
+    side: "parent",
+    args: {},
+    doc: "Waits until the child has executed its payload: close-on-exec ends the connection, or a frame tells why not.",
+  },
+
   // ---- cgroups, on the parent side
   cgroup_create: {
     code: 32,
@@ -199,6 +220,19 @@ export const ops = {
     side: "parent",
     args: { socket: "path", uid: "u64", request: "template", cgroup: "path", pid: "reads" },
     doc: "Asks systemd's user manager over D-Bus for a delegated scope around the child, and waits until the cgroup is there.",
+  },
+
+  cgroup_open: {
+    code: 37,
+    side: "parent",
+    args: { dir: "path", fd: "writes" },
+    doc: "Opens a cgroup (version 2) that is there, for a process to be cloned into.",
+  },
+  cgroup_freeze: {
+    code: 38,
+    side: "parent",
+    args: { file: "path", value: "text", events: "path", settled: "text", gone: "bool" },
+    doc: "Freezes a cgroup or thaws it, and waits until its events file says that all of it is; `gone`: a cgroup that is gone has nothing left to thaw.",
   },
 
   // ---- id maps, on the parent side
@@ -249,6 +283,13 @@ export const ops = {
   domainname: { code: 70, side: "child", args: { name: "path" }, doc: "Sets the NIS domain name." },
   loopback: { code: 71, side: "child", args: {}, doc: "Brings the loopback interface up." },
   time_offsets: { code: 72, side: "child", args: { offsets: "path" }, doc: "Sets the clocks of the new time namespace, and enters it." },
+
+  enter: {
+    code: 73,
+    side: "child",
+    args: {},
+    doc: "Joins the namespaces of the init that was opened, all at once; from before that on, nobody in them can trace this process or read its descriptors.",
+  },
 
   // ---- mounts, on the child side
   propagation: {
@@ -381,6 +422,24 @@ export const ops = {
     side: "child",
     args: { signal: "u64" },
     doc: "Asks for a signal when the parent side dies: for what must not outlive its caller.",
+  },
+  console_connect: {
+    code: 119,
+    side: "child",
+    args: { socket: "path" },
+    doc: "Connects to the caller's console socket while its path still means what the caller meant.",
+  },
+  terminal: {
+    code: 120,
+    side: "child",
+    args: { rows: "u64", columns: "u64", uid: "u64" },
+    doc: "Makes a terminal in the devpts of the container that was entered, gives it to the user, and sends its master to the connected socket; /dev/console stays init's.",
+  },
+  workdir: {
+    code: 121,
+    side: "child",
+    args: { path: "path" },
+    doc: "Enters a working directory that must be there, and checks that it is inside the root (CVE-2024-21626).",
   },
 } as const satisfies Readonly<Record<string, OpSpec>>;
 

@@ -42,14 +42,29 @@ const derive = (context: VerbContext): Step =>
 const demand = (...allowed: readonly Status[]): Step =>
   parent("require_status", { status: "status", allowed: allowed.reduce((sum, status) => sum | statusBit[status], 0) }, by);
 
+/** Version 2 writes a switch and reports in cgroup.events; version 1's one file is both. */
+const freeze = (context: VerbContext, on: boolean, gone: boolean): readonly Step[] => {
+  const { freezer } = context.cgroup;
+  if (freezer === null) return [];
+  const v2 = freezer.file.endsWith("/cgroup.freeze");
+  const value = on ? freezer.frozen : freezer.thawed;
+  const events = v2 ? freezer.file.replace(/freeze$/, "events") : freezer.state;
+  return [parent("cgroup_freeze", { file: freezer.file, value, events, settled: v2 ? `frozen ${value}` : value, gone }, by)];
+};
+
 /** What ends a container for good, in an order that an interruption can stop anywhere: the undo list goes last. */
 const teardown = (context: VerbContext): readonly Step[] => [
+  // Version 1 keeps a frozen process from dying, too.
+  ...(context.cgroup.driver === "v1" ? freeze(context, false, true) : []),
   parent("kill_wait", { pid: "pid", startTime: "startTime" }, by),
   ...context.cgroup.remove,
   ...context.release,
 ];
 
-export const buildVerbs = (context: VerbContext): Readonly<Record<"start" | "state" | "kill" | "delete" | "delete-force", Plan>> => ({
+export type StoredVerb = "start" | "state" | "kill" | "delete" | "delete-force" | "pause" | "resume";
+
+/** `pause` and `resume` are stored only where there is a freezer to do it with. */
+export const buildVerbs = (context: VerbContext): Readonly<Partial<Record<StoredVerb, Plan>>> => ({
   start: plan([...lock(context), derive(context), demand("created"), parent("connect_start", {}, "/process/args"), ...context.poststart]),
   state: plan([...lock(context), derive(context), parent("print", { content: context.state }, by)]),
   kill: plan([
@@ -67,6 +82,12 @@ export const buildVerbs = (context: VerbContext): Readonly<Record<"start" | "sta
     ...context.poststop,
     parent("remove_state", {}, by),
   ]),
+  ...(context.cgroup.freezer === null
+    ? {}
+    : {
+        pause: plan([...lock(context), derive(context), demand("running"), ...freeze(context, true, false)]),
+        resume: plan([...lock(context), derive(context), demand("paused"), ...freeze(context, false, false)]),
+      }),
   "delete-force": plan([...lock(context), ...teardown(context), ...context.poststop, parent("remove_state", {}, by)]),
 });
 

@@ -98,13 +98,25 @@ test("the ops of undo lists stay what they are", () => {
     kill_wait: [25, "maybe maybe"],
     fuse_end: [28, "maybe maybe"],
     cgroup_remove: [35, "path"],
+    cgroup_freeze: [38, "path text path text bool"],
   };
   for (const [name, [code, kinds]] of Object.entries(abi)) {
     const spec = specOf.get(code);
     assert.is(spec?.name, name);
     assert.is(spec?.kinds.join(" "), kinds);
   }
-  assert.equal(slots, { pid: 1, startTime: 2, cgroupFd: 3, signal: 4, status: 5, exit: 6, fusePid: 7, fuseStartTime: 8 });
+  assert.equal(slots, {
+    pid: 1,
+    startTime: 2,
+    cgroupFd: 3,
+    signal: 4,
+    status: 5,
+    exit: 6,
+    fusePid: 7,
+    fuseStartTime: 8,
+    execPid: 9,
+    execStartTime: 10,
+  });
 });
 
 const faultOf = (run: () => unknown): Fault => {

@@ -204,7 +204,7 @@ const checkVersion = (version: string, { issue, note }: Report): void => {
     note("/ociVersion", `${version} is newer than 1.3, which is what is known here: newer properties are ignored`);
 };
 
-const checkProcess = (process: Process, { issue, note, known }: Report): void => {
+export const checkProcess = (process: Process, { issue, note, known }: Report): void => {
   if ((process.args?.length ?? 0) === 0 && known("/process/args"))
     issue("/process/args", "expected a program and its arguments, found none");
 
