@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { isatty } from "node:tty";
 import { Fault } from "#core/fault";
 import { type SlotName, slots } from "#core/plan/ops";
 import { decodeFrames, type Frame } from "#core/plan/report";
@@ -142,7 +143,8 @@ const forwarded = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2
 export const runForeground = async (plan: Uint8Array, options: StageOptions = {}): Promise<StageResult> => {
   const prepared = openStage(plan, options);
   const stage = spawn(prepared.path, [...prepared.args], { stdio: [...prepared.stdio], env: {} });
-  const fromTerminal = new Set<NodeJS.Signals>(process.stdin.isTTY ? ["SIGINT", "SIGQUIT", "SIGWINCH"] : []);
+  // Not process.stdin: to look at it is to make the caller's descriptor non-blocking, for the container, too.
+  const fromTerminal = new Set<NodeJS.Signals>(isatty(0) ? ["SIGINT", "SIGQUIT", "SIGWINCH"] : []);
   const forward = (signal: NodeJS.Signals): void => {
     if (!fromTerminal.has(signal)) stage.kill(signal);
   };
