@@ -133,6 +133,14 @@ export const runPlan = (plan: Uint8Array, options: StageOptions = {}): StageResu
   return prepared.finish(status, signal, error);
 };
 
+/** Runs a plan that prints. @returns what it printed; null where it failed. */
+export const capturePlan = (plan: Uint8Array, scratch: string): string | null => {
+  const prepared = openStage(plan, { scratch, stdin: "ignore" });
+  const stdio = prepared.stdio.map((entry, fd) => (fd === 1 ? "pipe" : entry));
+  const { status, signal, error, stdout } = spawnSync(prepared.path, [...prepared.args], { stdio, env: {}, encoding: "utf8" });
+  return prepared.finish(status, signal, error).ok ? stdout : null;
+};
+
 /** Signals that a foreground run passes on. What stops or continues a job is the shell's business, not the container's. */
 const forwarded = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGWINCH"] as const;
 

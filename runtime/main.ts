@@ -1,23 +1,25 @@
 /** `coracle-oci`: runc's command line. The composition root: the platform is chosen here. */
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Fault } from "#core/fault";
 import { type Flag, flagText, formatHelp, parseFlags } from "#core/flags";
 import { engineLine, faultData, logLine, renderFault } from "#core/render-fault";
 import { OCI_VERSION } from "#core/spec/config";
 import { ensureRuntimeRoot } from "#linux/dirs";
 import { readFacts, readStartFacts } from "#linux/facts";
-import { runForeground, runPlan } from "#linux/stage";
+import { readProcesses, runPs } from "#linux/processes";
+import { capturePlan, runForeground, runPlan } from "#linux/stage";
 import { type Host, runVerb } from "./host.ts";
 import type { Line, Verb } from "./verb.ts";
 import { create, run } from "./verbs/create.ts";
 import { exec } from "./verbs/exec.ts";
 import { featuresVerb } from "./verbs/features.ts";
+import { list, ps } from "./verbs/list.ts";
 import { pause, resume } from "./verbs/pause.ts";
 import { spec } from "./verbs/spec.ts";
 import { deleteVerb, kill, start, state } from "./verbs/stored.ts";
 
 const VERSION = "0.1.0";
-const verbs: readonly Verb[] = [create, start, run, state, kill, deleteVerb, exec, pause, resume, spec, featuresVerb];
+const verbs: readonly Verb[] = [create, start, run, state, kill, deleteVerb, exec, list, ps, pause, resume, spec, featuresVerb];
 
 const globalFlags: readonly Flag[] = [
   { name: "root", kind: "text", value: "DIR", help: "Where the containers' state is kept (default: $XDG_RUNTIME_DIR/coracle-oci)" },
@@ -78,6 +80,15 @@ const createHost = (root: string | null, note: (text: string) => void): Host => 
     note,
     runPlan,
     runForeground,
+    capturePlan,
+    names: (path) => [...(read(path, (name) => readdirSync(name)) ?? [])].sort(),
+    userName: (uid) =>
+      (read("/etc/passwd", (name) => readFileSync(name, "utf8")) ?? "")
+        .split("\n")
+        .map((row) => row.split(":"))
+        .find((row) => row[2] === String(uid))?.[0] ?? `#${uid}`,
+    readProcesses,
+    runPs,
     root: rootDirectory,
     now: new Date().toISOString(),
   };

@@ -14,7 +14,14 @@ export type Ask = {
   readonly config?: string;
   /** The state directory of this id, the stored plan of that name, and the text of a file in it. */
   readonly container?: { readonly id: string; readonly plan?: string; readonly file?: string };
+  /** Every container under --root. */
+  readonly containers?: true;
+  /** The processes of a container, and what ps(1) prints with these arguments (null: not wanted). */
+  readonly processes?: { readonly id: string; readonly ps: readonly string[] | null };
 };
+
+/** One container: the texts of its record and its state, and its owner's name. */
+export type Listed = { readonly record: string; readonly state: string; readonly owner: string };
 
 export type Gathered = {
   readonly facts: Facts | null;
@@ -27,6 +34,9 @@ export type Gathered = {
     readonly plan: Uint8Array | null;
     readonly text: string | null;
   } | null;
+  readonly containers?: readonly Listed[];
+  /** Null where there is no such container; these two are there where they were asked for. */
+  readonly processes?: { readonly pids: readonly number[]; readonly table: string | null } | null;
   /** Absolute directory that holds the state directories. */
   readonly root: string;
   readonly cwd: string;
