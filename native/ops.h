@@ -56,6 +56,7 @@ enum op {
 	OP_SYSTEMD_SCOPE = 36,
 	OP_CGROUP_OPEN = 37,
 	OP_CGROUP_FREEZE = 38,
+	OP_CGROUP_THAW_KILLED = 39,
 	OP_MAP_HELPER = 48,
 	OP_MAP_WRITE = 49,
 	OP_JOIN_USER = 50,
@@ -171,6 +172,8 @@ struct systemd_scope_args { struct blob socket; uint64_t uid; struct blob reques
 struct cgroup_open_args { struct blob dir; uint64_t fd; };
 /* Freezes a cgroup or thaws it, and waits until its events file says that all of it is; `gone`: a cgroup that is gone has nothing left to thaw. */
 struct cgroup_freeze_args { struct blob file; struct blob value; struct blob events; struct blob settled; uint64_t gone; };
+/* After SIGKILL: thaws a version 1 cgroup, for a frozen process does not die. */
+struct cgroup_thaw_killed_args { struct blob file; struct blob value; uint64_t signal; };
 /* Maps subordinate ids with newuidmap and newgidmap, both at once. */
 struct map_helper_args { struct blob newuidmap; struct blob newgidmap; struct blob uid; struct blob gid; uint64_t pid; };
 /* Writes the id maps itself: one own id, or ranges where it holds the capability for them. */
@@ -299,6 +302,7 @@ struct workdir_args { struct blob path; };
 	X(systemd_scope, 36, SIDE_PARENT, 5, KIND_PATH, KIND_U64, KIND_TEMPLATE, KIND_PATH, KIND_READS) \
 	X(cgroup_open, 37, SIDE_PARENT, 2, KIND_PATH, KIND_WRITES) \
 	X(cgroup_freeze, 38, SIDE_PARENT, 5, KIND_PATH, KIND_TEXT, KIND_PATH, KIND_TEXT, KIND_BOOL) \
+	X(cgroup_thaw_killed, 39, SIDE_PARENT, 3, KIND_PATH, KIND_TEXT, KIND_READS) \
 	X(map_helper, 48, SIDE_PARENT, 5, KIND_PATH, KIND_PATH, KIND_STRV, KIND_STRV, KIND_READS) \
 	X(map_write, 49, SIDE_PARENT, 4, KIND_TEXT, KIND_TEXT, KIND_BOOL, KIND_READS) \
 	X(join_user, 50, SIDE_BOTH, 2, KIND_PATH, KIND_U64) \

@@ -37,6 +37,7 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   await_exec: () => "wait for the exec",
   cgroup_open: ({ dir }) => `open cgroup ${dir}`,
   cgroup_freeze: ({ file, value, settled }) => `write ${value} to ${file}, and wait for ${settled}`,
+  cgroup_thaw_killed: ({ file, value }) => `after SIGKILL, write ${value} to ${file}`,
   enter: () => "enter the container's namespaces",
   console_connect: ({ socket }) => `connect to ${socket}`,
   terminal: () => "make a terminal, and send it to the caller",

@@ -235,6 +235,13 @@ export const ops = {
     doc: "Freezes a cgroup or thaws it, and waits until its events file says that all of it is; `gone`: a cgroup that is gone has nothing left to thaw.",
   },
 
+  cgroup_thaw_killed: {
+    code: 39,
+    side: "parent",
+    args: { file: "path", value: "text", signal: "reads" },
+    doc: "After SIGKILL: thaws a version 1 cgroup, for a frozen process does not die.",
+  },
+
   // ---- id maps, on the parent side
   map_helper: {
     code: 48,

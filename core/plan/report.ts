@@ -109,7 +109,9 @@ export const faultOfFrames = (frames: readonly Frame[], plan: Plan, facts: Facts
   const call = syscallName(frame.call, facts.arch);
   const status = frames.findLast(({ kind }) => kind === "slot");
   const named = codeOf(frame.op, errno, step);
-  const code = named === "E_STATE" && status !== undefined && status.aux > 0 ? "E_RUNNING" : named;
+  // A verb that wants a running container was not told that by a paused one.
+  const wantsRunning = step?.op === "require_status" && (Number(step.args.allowed) & 4) !== 0;
+  const code = named === "E_STATE" && status !== undefined && status.aux > 0 && !wantsRunning ? "E_RUNNING" : named;
   const about = step?.op === "mount_fs" ? { type: step.args.type } : {};
   const advice = hint(frame.op, call, errno, facts, about);
   const state = named === "E_STATE" && status !== undefined ? `the container is ${statuses[status.aux] ?? "?"}` : null;

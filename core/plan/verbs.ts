@@ -72,6 +72,9 @@ export const buildVerbs = (context: VerbContext): Readonly<Partial<Record<Stored
     derive(context),
     demand("created", "running", "paused"),
     parent("signal", { pid: "pid", startTime: "startTime", signal: "signal" }, by),
+    ...(context.cgroup.driver === "v1" && context.cgroup.freezer !== null
+      ? [parent("cgroup_thaw_killed", { file: context.cgroup.freezer.file, value: context.cgroup.freezer.thawed, signal: "signal" }, by)]
+      : []),
   ]),
 
   delete: plan([
