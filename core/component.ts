@@ -44,6 +44,7 @@ export const StartRequestSchema = z.object({
   limits: z._default(z.enum(["enforce", "best-effort"]), "enforce"),
   newKeyring: z._default(z.boolean(), true),
   keep: z._default(z.boolean(), false),
+  storeVerbs: z._default(z.boolean(), true),
   /** Directories that are removed with the container; inside the pinned namespace, where there is one. */
   remove: z._default(z.array(z.string()), []),
   created: z.string(),

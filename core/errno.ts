@@ -57,3 +57,6 @@ export const errnoOf = (number: number): readonly [name: string, text: string] =
   const row = table.find(([n]) => n === number);
   return row === undefined ? [`errno ${number}`, "unknown error"] : [row[1], row[2]];
 };
+
+/** The text of an errno's name; null for one that is not known here. */
+export const errnoText = (name: string): string | null => table.find(([, known]) => known === name)?.[2] ?? null;

@@ -1,5 +1,5 @@
 /** A fault as a person reads it, as a program reads it, and as an engine reads it. */
-import { errnoOf } from "./errno.ts";
+import { errnoText } from "./errno.ts";
 import { type Fault, faults, type Issue } from "./fault.ts";
 import { stringifyJson } from "./json.ts";
 
@@ -50,14 +50,12 @@ export const faultData = (fault: Fault): unknown => ({
  * error. What went wrong follows; causes and remedies are left to the log's other keys, for they may hold another phrase.
  */
 export const engineLine = (fault: Fault): string => {
-  const text = (fault.errno === undefined ? undefined : errnoTexts[fault.errno]) ?? faults[fault.code].phrase;
+  const text = (fault.errno === undefined ? null : errnoText(fault.errno)) ?? faults[fault.code].phrase;
   const phrase = fault.code === "E_STEP" ? text : faults[fault.code].phrase;
   const issues = fault.issues.map((issue) => `${issue.pointer}: ${issue.message}`).join("; ");
   const detail = `${fault.message}${issues === "" ? "" : `: ${issues}`}`.replaceAll("\n", " ");
   return `${phrase}: ${detail}`;
 };
-
-const errnoTexts: Readonly<Record<string, string>> = Object.fromEntries(Array.from({ length: 130 }, (_, n) => errnoOf(n)));
 
 /** A line of `--log` (runc's format: logrus' JSON or text). `time` comes in, for the core has no clock. */
 export const logLine = (

@@ -1,14 +1,14 @@
-/** bin/coracle in trees of its own: the ways in which it is started, and which Node and which cache it takes. */
+/** bin/coracle in trees of its own: the ways in which it is started, and which Node it takes. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import * as z from "zod/mini";
 
-const AnswerSchema = z.object({ args: z.array(z.string()), cache: z.nullable(z.string()) });
-const program = "console.log(JSON.stringify({ args: process.argv.slice(2), cache: process.env.NODE_COMPILE_CACHE ?? null }));\n";
+const AnswerSchema = z.object({ args: z.array(z.string()) });
+const program = "console.log(JSON.stringify({ args: process.argv.slice(2) }));\n";
 
 const test = suite<{ dir: string }>("launcher");
 test.before.each((context) => {
@@ -85,26 +85,6 @@ test("no bundle", ({ dir }) => {
   const { status, stderr } = start(join(app, "bin/coracle-oci"));
   assert.is(status, 125);
   assert.match(stderr, /^coracle-oci: .*coracle-oci\.js is missing.*npm run setup/);
-});
-
-test("compiled code is kept in a folder of one's own", ({ dir }) => {
-  const command = join(makeTree(dir, inTree), "bin/coracle");
-  const [home, cache] = [join(dir, "home"), join(dir, "cache")];
-  mkdirSync(home);
-  assert.is(start(command, [], { HOME: home }).answer().cache, join(home, ".cache/coracle-node"));
-  assert.ok(readdirSync(join(home, ".cache/coracle-node")).length > 0);
-  assert.is(start(command, [], { HOME: home, XDG_CACHE_HOME: cache }).answer().cache, join(cache, "coracle-node"));
-  assert.ok(existsSync(cache));
-});
-
-test("compiled code is never taken from another user's folder, nor is its lack an error", ({ dir }) => {
-  const command = join(makeTree(dir, inTree), "bin/coracle");
-  assert.is.not(process.getuid?.(), 0, "this test wants to be nobody special");
-  for (const env of [{ HOME: "/usr" }, { HOME: "/nowhere" }, { XDG_CACHE_HOME: "/usr" }, { HOME: "/root" }, {}])
-    assert.is(start(command, [], env).answer().cache, null, JSON.stringify(env));
-  const closed = join(dir, "closed");
-  mkdirSync(closed, { mode: 0o500 });
-  assert.is(start(command, ["x"], { HOME: closed }).status, 0);
 });
 
 test("both launchers are one text", () => {

@@ -28,7 +28,7 @@ hash() { LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-32; }
 hash_text() { sha256sum | cut -c1-32; }
 stamp_native() { find native -path native/build -prune -o -type f -not -name '*.ts' -print0 | hash; }
 stamp_bundle() {
-  set -- package.json package-lock.json scripts/build.ts
+  set -- package.json package-lock.json scripts/build.ts scripts/loader.ts scripts/warm.ts
   for room in core cli runtime platform-linux platform-wasi store registry api; do [ ! -d $room ] || set -- "$@" $room; done
   find "$@" -type d -name test -prune -o -type f -not -name '*.test.ts' -print0 | hash
 }
@@ -53,6 +53,7 @@ if [ -z "$deps_only" ]; then
 fi
 
 build() {
+  bundled=
   [ -w . ] || die "this checkout is not set up (or has changed since), and $(id -un) may not write to it" \
     "its owner, $(stat -c %U .), must run \`npm run setup\` in $PWD; or clone it to a folder of your own"
 
@@ -98,12 +99,17 @@ build() {
     say "bundle (esbuild)"
     rm -f dist/.stamp
     node scripts/build.ts 9<&- >&2 || die "the bundle cannot be built" "the message is above"
-    echo "$bundle" >dist/.stamp
+    bundled=1
   fi
   if ! image_current; then
     say "embedded image"
     node scripts/embed-image.ts 9<&- >&2 || die "the embedded image cannot be built" "the message is above"
     echo "$image" >dist/image.stamp
+  fi
+  # It takes the prober and the image; without it, starts are slower and nothing else.
+  if [ -n "$bundled" ]; then
+    node scripts/warm.ts 9<&- >&2 || say "the bundle's code could not be compiled ahead: the message is above"
+    echo "$bundle" >dist/.stamp
   fi
   # Root in somebody's checkout: what root made is that somebody's.
   if [ "$(id -u)" = 0 ] && [ "$(stat -c %u .)" != 0 ]; then chown -hR --reference=. node_modules dist native/build; fi

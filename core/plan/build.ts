@@ -47,6 +47,8 @@ export type StartInput = {
   readonly newKeyring: boolean;
   /** Seconds that `run` is kept after init's end: the container is deleted, or left as stopped (--keep). */
   readonly keep: boolean;
+  /** False where nothing but this start will act on the container: then its later verbs are not stored. */
+  readonly storeVerbs: boolean;
   readonly seccomp: Filter;
   /** RFC 3339, for `list`: the core has no clock. */
   readonly created: string;
@@ -302,7 +304,9 @@ export const buildStart = (input: StartInput): Start => {
   // ---- the child's way to a root
   // Root of an outer container is not root: it makes no device nodes either (podman starts us in a namespace of its own).
   const confined = userns || !facts.self.initialUserns;
-  const mountContext: MountContext = { facts, bundle, own, userns: confined, cgroupDir: cgroup.dir, mapsGid, issue, note };
+  // What is joined together with its user namespace may be shown; of the host's instances there is none to show in its place.
+  const shown = joinsUser ? new Set([...own, ...joined.map(({ type }) => type)]) : own;
+  const mountContext: MountContext = { facts, bundle, own: shown, userns: confined, cgroupDir: cgroup.dir, mapsGid, issue, note };
   const mounts = planMounts(config, mountContext);
   const context = {
     facts,
@@ -381,25 +385,30 @@ export const buildStart = (input: StartInput): Start => {
     ...(maps === null ? [] : [maps.step]),
     ...cgroup.attach,
     at(parent, "notify", "mapped"),
-    ...root.outside,
-    ...(runtimeHooks.length > 0 ? [at(parent, "await", "namespaces"), ...runtimeHooks, at(parent, "notify", "hooked")] : []),
-    at(parent, "await", "ready"),
-    ...Object.entries(verbs).map(([name, plan]) => parent("store_plan", { name: `${name}.plan`, plan }, BY_CORACLE)),
-    ...(process === undefined
-      ? []
-      : [
+    // Written while the child is busy with its mounts. Whoever finds the record waits for our lock, and so for the end of
+    // the start; and a child that is told already that it is on record still notices our death when it says "ready".
+    ...(input.storeVerbs
+      ? Object.entries(verbs).map(([name, plan]) => parent("store_plan", { name: `${name}.plan`, plan }, BY_CORACLE))
+      : []),
+    ...(input.storeVerbs && process !== undefined
+      ? [
           parent(
             "store_file",
             { name: EXEC_FILE, content: [execContext({ id, process, seccomp: input.seccomp, userns, become, setgroups, facts, cgroup })] },
             BY_CORACLE,
           ),
-        ]),
-    ...(input.pidFile === null
-      ? []
-      : [parent("pid_file", { path: input.pidFile, content: [{ slot: "pid", as: "decimal" }] }, "(--pid-file)")]),
-    // The record is what makes the container exist for other verbs: last.
+        ]
+      : []),
     parent("store_file", { name: "record.json", content: record }, BY_CORACLE),
-    at(parent, "notify", "recorded"),
+    ...root.outside,
+    ...(runtimeHooks.length > 0 ? [at(parent, "await", "namespaces"), ...runtimeHooks, at(parent, "notify", "hooked")] : []),
+    ...(input.pidFile === null
+      ? [at(parent, "notify", "recorded"), at(parent, "await", "ready")]
+      : [
+          at(parent, "await", "ready"),
+          parent("pid_file", { path: input.pidFile, content: [{ slot: "pid", as: "decimal" }] }, "(--pid-file)"),
+          at(parent, "notify", "recorded"),
+        ]),
     ...(input.verb === "run"
       ? [...verbContext.poststart, parent("wait_exit", { exit: "exit" }, "/process/args"), ...(input.keep ? [] : afterExit(verbContext))]
       : []),

@@ -15,7 +15,7 @@ import { child } from "./step.ts";
 export type MountContext = {
   readonly facts: Facts;
   readonly bundle: string;
-  /** Namespaces that are made for this container (not joined, not the host's). */
+  /** Namespaces that the container's user namespace owns: made for it, or joined with it (not the host's). */
   readonly own: ReadonlySet<NamespaceType>;
   /** A user namespace is the container's: device nodes cannot be made, only bound. */
   readonly userns: boolean;

@@ -670,6 +670,7 @@ export const inputOf = (one: Case, place: Place): StartInput => ({
   limits: "enforce",
   newKeyring: true,
   keep: false,
+  storeVerbs: true,
   release: [],
   seccomp: one.seccomp === true ? filterOf(place.facts) : null,
   created: "2026-01-02T03:04:05Z",
