@@ -26,11 +26,12 @@ const readMap = (path: string): readonly IdRow[] =>
       return { inside, outside, count };
     });
 
-/** With the pid, a process's identity (field 22 of /proc/PID/stat); null: there is none. */
+/** With the pid, a process's identity (field 22 of /proc/PID/stat); null: there is none, or what its parent has not buried yet. */
 export const startTimeOf = (pid: number): number | null => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? null : Number(fields[19]);
   } catch {
     return null;
   }
