@@ -7,7 +7,11 @@ import { readFacts } from "#linux/facts";
 import { injectFaults } from "./test/inject.ts";
 
 const filter = process.argv[2];
-const { tried, cases, failures, skips } = await injectFaults(readFacts(), { all: true, deadline: performance.now() + 540_000, ...(filter === undefined ? {} : { filter }) });
+const { tried, cases, failures, skips } = await injectFaults(readFacts(), {
+  all: true,
+  deadline: performance.now() + 540_000,
+  ...(filter === undefined ? {} : { filter }),
+});
 for (const skip of skips) console.log(`skip: ${skip}`);
 for (const failure of failures) console.log(failure);
 console.log(`${cases} plans, ${tried} faults`);

@@ -9,7 +9,7 @@ import { Fault } from "#core/fault";
 import { describeStep } from "#core/plan/describe";
 import { encodePlan } from "#core/plan/encode";
 import { type Plan, points, type Step } from "#core/plan/ops";
-import { exitOfFrames, faultOfFrames, type Frame } from "#core/plan/report";
+import { exitOfFrames, type Frame, faultOfFrames } from "#core/plan/report";
 import { buildRecovery } from "#core/plan/verbs";
 import { nativePath } from "#linux/native";
 import { runPlan } from "#linux/stage";
@@ -21,7 +21,12 @@ type Mode = (typeof modes)[number];
 
 type Outcome = { readonly frames: readonly Frame[]; readonly ok: boolean; readonly killed: boolean };
 
-export type Tally = { readonly tried: number; readonly cases: number; readonly failures: readonly string[]; readonly skips: readonly string[] };
+export type Tally = {
+  readonly tried: number;
+  readonly cases: number;
+  readonly failures: readonly string[];
+  readonly skips: readonly string[];
+};
 
 /** An errno that no step here meets on its own. */
 const ENOTNAM = 118;
@@ -30,7 +35,10 @@ const ENOTNAM = 118;
  * @param options.all every step with every mode; else every step that no earlier case had alike, with modes in turn.
  * @param options.deadline performance.now() at which to stop with a failure that says so.
  */
-export const injectFaults = async (facts: Facts, options: { readonly all: boolean; readonly deadline: number; readonly filter?: string }): Promise<Tally> => {
+export const injectFaults = async (
+  facts: Facts,
+  options: { readonly all: boolean; readonly deadline: number; readonly filter?: string },
+): Promise<Tally> => {
   const room = await openRoom(facts, "inject");
   const { place, stateRoot } = room;
   const id = place.stateDir.slice(stateRoot.length + 1);
@@ -46,15 +54,24 @@ export const injectFaults = async (facts: Facts, options: { readonly all: boolea
 
   const run = (plan: Uint8Array, injection: string | null, inputs = {}): Outcome => {
     try {
-      return { ...runPlan(plan, { scratch: stateRoot, inputs, executor: { path: executor, args: [tag, ...(injection === null ? [] : [injection])] } }), killed: false };
+      return {
+        ...runPlan(plan, {
+          scratch: stateRoot,
+          inputs,
+          executor: { path: executor, args: [tag, ...(injection === null ? [] : [injection])] },
+        }),
+        killed: false,
+      };
     } catch (error) {
       if (error instanceof Fault && error.code === "E_EXECUTOR_VANISHED") return { frames: [], ok: false, killed: true };
       throw error;
     }
   };
-  const stored = (name: string): Uint8Array | null => (existsSync(`${place.stateDir}/record.json`) ? readFileSync(`${place.stateDir}/${name}.plan`) : null);
+  const stored = (name: string): Uint8Array | null =>
+    existsSync(`${place.stateDir}/record.json`) ? readFileSync(`${place.stateDir}/${name}.plan`) : null;
   /** What `delete --force` does. */
-  const forceDelete = (): Outcome | null => (existsSync(place.stateDir) ? run(stored("delete-force") ?? encodePlan(buildRecovery(place.stateDir)), null) : null);
+  const forceDelete = (): Outcome | null =>
+    existsSync(place.stateDir) ? run(stored("delete-force") ?? encodePlan(buildRecovery(place.stateDir)), null) : null;
 
   const leftovers = async (): Promise<readonly string[]> => {
     const left: string[] = [];
@@ -132,7 +149,14 @@ export const injectFaults = async (facts: Facts, options: { readonly all: boolea
   };
 
   /** A later verb that fails or dies at any of its steps: `delete --force` is still enough. */
-  const tryVerb = async (one: Case, bytes: Uint8Array, verb: "start" | "kill" | "delete" | "delete-force", plan: Plan, index: number, mode: Mode): Promise<void> => {
+  const tryVerb = async (
+    one: Case,
+    bytes: Uint8Array,
+    verb: "start" | "kill" | "delete" | "delete-force",
+    plan: Plan,
+    index: number,
+    mode: Mode,
+  ): Promise<void> => {
     tried++;
     const step = plan.steps[index];
     const name = `${one.name}, ${verb}`;
@@ -148,18 +172,15 @@ export const injectFaults = async (facts: Facts, options: { readonly all: boolea
     if (mode.startsWith("fail") && outcome.ok) note(name, step, mode, "no error was reported");
     if (mode.startsWith("kill") && !outcome.killed) note(name, step, mode, "the executor was not killed");
     const deleted = forceDelete();
-    if (deleted !== null && !deleted.ok) note(name, step, mode, `delete --force failed: ${faultOfFrames(deleted.frames, plan, facts)?.message}`);
+    if (deleted !== null && !deleted.ok)
+      note(name, step, mode, `delete --force failed: ${faultOfFrames(deleted.frames, plan, facts)?.message}`);
     await clean(name, step, mode);
   };
 
-  const worth = (key: string, turn: number): readonly Mode[] => {
-    if (options.all) return modes;
-    if (!seen.has(key)) {
-      seen.add(key);
-      return modes;
-    }
-    void turn;
-    return [];
+  const worth = (key: string): readonly Mode[] => {
+    if (!options.all && seen.has(key)) return [];
+    seen.add(key);
+    return modes;
   };
 
   const late = (): boolean => performance.now() > options.deadline;
@@ -179,7 +200,9 @@ export const injectFaults = async (facts: Facts, options: { readonly all: boolea
     const exit = exitOfFrames(whole.frames);
     if (!started.ok || (exit !== null && exit.code !== 0)) {
       const fault = faultOfFrames([...whole.frames, ...started.frames], plan, facts);
-      failures.push(`${one.name}: does not run here: ${fault === null ? `exit ${exit?.code}` : `${fault.message} (${fault.step?.op}; ${fault.why ?? ""})`}`);
+      failures.push(
+        `${one.name}: does not run here: ${fault === null ? `exit ${exit?.code}` : `${fault.message} (${fault.step?.op}; ${fault.why ?? ""})`}`,
+      );
       forceDelete();
       await clean(one.name, undefined, "whole");
       continue;
@@ -189,11 +212,12 @@ export const injectFaults = async (facts: Facts, options: { readonly all: boolea
     ran++;
     for (const [index, step] of plan.steps.entries()) {
       if (step.op === "exec" && !late()) {
-        for (const mode of ["fail", "kill"] as const) if (worth(`exec ${mode} ${one.input?.(place).verb ?? "create"}`, index).length > 0) await tryStart(one, plan, bytes, index, mode);
+        for (const mode of ["fail", "kill"] as const)
+          if (worth(`exec ${mode} ${one.input?.(place).verb ?? "create"}`).length > 0) await tryStart(one, plan, bytes, index, mode);
         continue;
       }
       const point = step.op === "notify" || step.op === "await" ? step.args.point : "";
-      for (const mode of worth(`${step.side} ${step.op} ${point} ${plan.steps.some(({ op }) => op === "wait_exit") ? "run" : "create"}`, index)) {
+      for (const mode of worth(`${step.side} ${step.op} ${point} ${plan.steps.some(({ op }) => op === "wait_exit") ? "run" : "create"}`)) {
         if (late()) break;
         await tryStart(one, plan, bytes, index, mode);
       }
@@ -204,7 +228,7 @@ export const injectFaults = async (facts: Facts, options: { readonly all: boolea
           const verb = (["start", "kill", "delete", "delete-force"] as const).find((name) => `${name}.plan` === step.args.name);
           if (verb !== undefined)
             for (const [index, inner] of step.args.plan.steps.entries())
-              for (const mode of worth(`${verb} ${inner.op}`, index)) {
+              for (const mode of worth(`${verb} ${inner.op}`)) {
                 if (late()) break;
                 await tryVerb(one, bytes, verb, step.args.plan, index, mode);
               }

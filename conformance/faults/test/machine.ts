@@ -1,6 +1,19 @@
 /** What a test of clean-up looks at, and a real place to run the planner's test cases in. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,8 +47,15 @@ export const isRunning = (pid: number): boolean => /^\d+ \(.*\) [^ZX]/s.test(rea
 
 /** Every cgroup below what is delegated to this user whose name holds a text. */
 export const cgroupsWith = (facts: Facts, text: string): readonly string[] => {
-  const bases = [...facts.cgroup.v1.flatMap(({ delegated }) => delegated ?? []), ...(facts.cgroup.v2?.delegated == null ? [] : [facts.cgroup.v2.delegated])];
-  return bases.flatMap((base) => list(base).filter((name) => name.includes(text)).map((name) => join(base, name)));
+  const bases = [
+    ...facts.cgroup.v1.flatMap(({ delegated }) => delegated ?? []),
+    ...(facts.cgroup.v2?.delegated == null ? [] : [facts.cgroup.v2.delegated]),
+  ];
+  return bases.flatMap((base) =>
+    list(base)
+      .filter((name) => name.includes(text))
+      .map((name) => join(base, name)),
+  );
 };
 
 export const mounts = (): string => read("/proc/self/mountinfo");
@@ -96,7 +116,12 @@ const holdNamespaces = async (flags: readonly string[]): Promise<{ readonly hold
   return null;
 };
 
-export type Room = { readonly place: Place; readonly stateRoot: string; readonly missing: ReadonlyMap<string, string>; readonly close: () => void };
+export type Room = {
+  readonly place: Place;
+  readonly stateRoot: string;
+  readonly missing: ReadonlyMap<string, string>;
+  readonly close: () => void;
+};
 
 /**
  * A place for the planner's cases on this machine: a bundle, somebody who takes terminals, namespaces to join.
@@ -105,7 +130,8 @@ export type Room = { readonly place: Place; readonly stateRoot: string; readonly
 export const openRoom = async (facts: Facts, name: string): Promise<Room> => {
   const room = mkdtempSync(join(tmpdir(), `coracle-${name}-`));
   const stateRoot = join(room, "state");
-  for (const directory of ["state", "bundle", "directory", "layers/lower/fs", "layers/upper/fs", "layers/upper/work", "layers/root"]) mkdirSync(join(room, directory), { recursive: true });
+  for (const directory of ["state", "bundle", "directory", "layers/lower/fs", "layers/upper/fs", "layers/upper/work", "layers/root"])
+    mkdirSync(join(room, directory), { recursive: true });
   writeRootfs(join(room, "bundle/rootfs"));
   writeRootfs(join(room, "layers/lower/fs"));
   writeFileSync(join(room, "file"), "a file\n");
@@ -130,7 +156,13 @@ export const openRoom = async (facts: Facts, name: string): Promise<Room> => {
     pinned:
       pinned === null
         ? null
-        : { path: pinnedNs, inode: statSync(pinnedNs).ino, setgroups: true, uidMap: mapOf(`/proc/${pinned.pid}/uid_map`), gidMap: mapOf(`/proc/${pinned.pid}/gid_map`) },
+        : {
+            path: pinnedNs,
+            inode: statSync(pinnedNs).ino,
+            setgroups: true,
+            uidMap: mapOf(`/proc/${pinned.pid}/uid_map`),
+            gidMap: mapOf(`/proc/${pinned.pid}/gid_map`),
+          },
     overlay: { dir: join(room, "layers"), data: "userxattr,lowerdir=lower/fs,upperdir=upper/fs,workdir=upper/work", target: "root" },
   };
   const close = (): void => {

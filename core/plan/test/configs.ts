@@ -365,6 +365,7 @@ export const cases: readonly Case[] = [
     hosts: ["debian12", "debian12-systemd"],
     config: (place) => ({
       ...base,
+      mounts: mounts.filter(({ type }) => type !== "devpts"),
       linux: {
         namespaces: [
           ...["network", "user"].map((type) => ({ type, path: place.namespace(type) })),
