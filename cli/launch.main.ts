@@ -145,7 +145,7 @@ const compile = (
   // The embedded image shows who it is on the host; from inside, the kernel tells only of the user-wide namespace.
   const outer =
     options.image === "hello" ? [`CORACLE_OUTER_UIDS=${rowsText(pinned.uidMap)}`, `CORACLE_OUTER_GIDS=${rowsText(pinned.gidMap)}`] : [];
-  const config = buildConfig(
+  const built = buildConfig(
     image.config.config,
     { ...options, env: [...outer, ...options.env] },
     {
@@ -163,6 +163,8 @@ const compile = (
       maskedPaths: [],
     },
   );
+  const { config, notes: lost } = fitHost(built, options, facts, pinned);
+  notes.push(...lost);
   const filter = buildFilter(config, facts, (text) => notes.push(text));
   const start = buildStart({
     verb: "run",
@@ -189,6 +191,30 @@ const compile = (
     created: new Date().toISOString(),
   });
   return { start: { ...start, notes: [...notes, ...start.notes] }, config };
+};
+
+const LOW_PORTS = "net.ipv4.ip_unprivileged_port_start";
+
+/** What docker's defaults ask for and this host cannot give, where to go without it is safe; and what is lost by that. */
+const fitHost = (
+  config: Config,
+  options: RunOptions,
+  facts: Facts,
+  pinned: PinnedUserns,
+): { readonly config: Config; readonly notes: readonly string[] } => {
+  const notes: string[] = [];
+  if (idMapOf(pinned) === null) {
+    const advice = hintForCause(facts.subids.cause, facts) ?? hintForCause(facts.subids.mapping.cause, facts);
+    notes.push(
+      `one id is mapped: root in the container is you, and there is nobody else; files keep no other owner, and no user can be switched to${advice === null ? "" : ` (${advice.why}; ${advice.try})`}`,
+    );
+  }
+  // An outer container's read-only /proc/sys is the only way to the parameters: those of a new namespace, too.
+  const locked = facts.procMasked.includes("/proc/sys") && LOW_PORTS in (config.linux?.sysctl ?? {}) && !(LOW_PORTS in options.sysctls);
+  if (!locked) return { config, notes };
+  const { [LOW_PORTS]: _, ...sysctl } = config.linux?.sysctl ?? {};
+  notes.push("ports below 1024 are for root in the container alone: the outer container's /proc/sys is read-only");
+  return { config: { ...config, linux: { ...config.linux, sysctl } }, notes };
 };
 
 /** Paths are relative to the storage directory: an overlay takes all the layers of an image in one page of options. */

@@ -1,7 +1,7 @@
 /** Coracle's directories, checked before use: what lies in them is trusted. */
-import { accessSync, constants, lstatSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, lstatSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { Fault } from "#core/fault";
 
 const uid = (): number => process.getuid?.() ?? 0;
@@ -18,7 +18,19 @@ const ensurePrivate = (path: string): string | null => {
     accessSync(path, constants.W_OK | constants.X_OK);
     return null;
   } catch (cause) {
-    return cause instanceof Error ? cause.message : String(cause);
+    return whyNotMade(path) ?? (cause instanceof Error ? cause.message : String(cause));
+  }
+};
+
+/** Node calls a directory that cannot be made on a read-only file system "ENOENT": what the nearest one above says is the cause. */
+const whyNotMade = (path: string): string | null => {
+  const above = dirname(path);
+  if (!existsSync(above)) return above === path ? null : whyNotMade(above);
+  try {
+    accessSync(above, constants.W_OK | constants.X_OK);
+    return null;
+  } catch (cause) {
+    return `${path} cannot be made: ${cause instanceof Error ? cause.message : String(cause)}`;
   }
 };
 

@@ -1,8 +1,8 @@
 /** Who maps the container's ids, and whether this host grants them (user_namespaces(7), newuidmap(1)). */
 
 import type { Facts } from "#core/facts";
-import { hintForCause } from "#core/hints";
 import { Fault, type Issue } from "#core/fault";
+import { hintForCause } from "#core/hints";
 import type { Config, IdMapping } from "#core/spec/config";
 import type { Step } from "./ops.ts";
 import { parent } from "./step.ts";
@@ -20,7 +20,7 @@ export type PinnedUserns = {
 };
 
 /** CAP_* as bits, for the capability sets of facts. */
-const CAP = { setgid: 6, setuid: 7, sysAdmin: 21 } as const;
+const CAP = { setgid: 6, setuid: 7, sysAdmin: 21, setfcap: 31 } as const;
 export const hasCapability = (facts: Facts, capability: keyof typeof CAP): boolean =>
   ((BigInt(`0x${facts.self.capEffective || "0"}`) >> BigInt(CAP[capability])) & 1n) === 1n;
 
@@ -140,10 +140,19 @@ export const planIdMaps = (
   };
 };
 
+/** Linux 5.12: who maps the id 0 of the namespace around must hold CAP_SETFCAP there, lest files get capabilities by a detour. */
+const rootWithoutSetfcap = (facts: Facts): { readonly why: string; readonly try: string } | null =>
+  facts.self.uid === 0 && facts.userns.errno === "EPERM" && !hasCapability(facts, "setfcap")
+    ? {
+        why: "root here lacks CAP_SETFCAP, without which it cannot be mapped into a user namespace",
+        try: "start the outer container with --cap-add SETFCAP, or run as another user than root in it",
+      }
+    : null;
+
 /** @throws Fault E_USERNS where a user namespace was tried and refused. */
 export const checkUserns = (facts: Facts): void => {
   if (facts.userns.works || facts.userns.errno === null) return;
-  const advice = hintForCause(facts.userns.cause, facts);
+  const advice = hintForCause(facts.userns.cause, facts) ?? rootWithoutSetfcap(facts);
   throw new Fault("E_USERNS", {
     message: "a user namespace cannot be made",
     errno: facts.userns.errno,

@@ -61,10 +61,28 @@ const attributes: Readonly<Record<string, readonly [set: number, clear: number]>
   nostrictatime: [A.relatime, A.atimeMask],
 };
 
-const propagations: Readonly<Record<string, number>> = { private: MS.private, shared: MS.shared, slave: MS.slave, unbindable: MS.unbindable };
+const propagations: Readonly<Record<string, number>> = {
+  private: MS.private,
+  shared: MS.shared,
+  slave: MS.slave,
+  unbindable: MS.unbindable,
+};
 
 /** Options that mean what the default is, or that userspace alone reads. */
-const ignored = new Set(["defaults", "async", "nomand", "nolazytime", "auto", "noauto", "user", "nouser", "owner", "group", "_netdev", "nofail"]);
+const ignored = new Set([
+  "defaults",
+  "async",
+  "nomand",
+  "nolazytime",
+  "auto",
+  "noauto",
+  "user",
+  "nouser",
+  "owner",
+  "group",
+  "_netdev",
+  "nofail",
+]);
 /** Options of the superblock, which the kernel takes as flags of the file system; a bind has no superblock of its own. */
 const superblock = new Set(["sync", "dirsync", "mand", "lazytime", "silent", "loud"]);
 /** Valid, and not enforced here yet: to drop them would be a lie. */
@@ -76,7 +94,16 @@ const refused: Readonly<Record<string, string>> = {
 };
 
 const parseOptions = (mount: Mount, pointer: string, context: MountContext): Parsed => {
-  const out: Parsed = { bind: mount.type === "bind" || mount.type === "rbind", recursive: mount.type === "rbind", set: 0, clear: 0, setRecursive: 0, clearRecursive: 0, propagation: 0, data: [] };
+  const out: Parsed = {
+    bind: mount.type === "bind" || mount.type === "rbind",
+    recursive: mount.type === "rbind",
+    set: 0,
+    clear: 0,
+    setRecursive: 0,
+    clearRecursive: 0,
+    propagation: 0,
+    data: [],
+  };
   for (const [i, option] of (mount.options ?? []).entries()) {
     const at = `${pointer}/options/${i}`;
     const plain = attributes[option];
@@ -116,14 +143,28 @@ const bindStep = (source: string, target: string, parsed: Parsed, pointer: strin
   );
 
 /** Lexical clean-up only: links are for the kernel to resolve, below the root. */
-const clean = (path: string): string => `/${path.split("/").filter((part) => part !== "" && part !== ".").join("/")}`;
+const clean = (path: string): string =>
+  `/${path
+    .split("/")
+    .filter((part) => part !== "" && part !== ".")
+    .join("/")}`;
 
 const failedHere = (tried: Tried): boolean => wasTried(tried) && !tried.works;
 
-/** The host's instance, where the container's own cannot be had. */
+/**
+ * The host's instance, where the container's own cannot be had. What is mounted below it comes along, and must not be
+ * freer than what was asked for: the attributes are the whole tree's.
+ */
 const hostBind = (type: string, target: string, parsed: Parsed, pointer: string): Step | null => {
   const source = { proc: "/proc", sysfs: "/sys", mqueue: "/dev/mqueue" }[type];
-  return source === undefined ? null : bindStep(source, target, { ...parsed, bind: true, recursive: true, data: [] }, pointer);
+  return source === undefined
+    ? null
+    : bindStep(
+        source,
+        target,
+        { ...parsed, bind: true, recursive: true, set: 0, clear: 0, setRecursive: parsed.set | parsed.setRecursive, data: [] },
+        pointer,
+      );
 };
 
 const kernelFs: Readonly<Record<string, { readonly namespace: NamespaceType; readonly fact: "proc" | "sysfs" | "mqueue" }>> = {
@@ -138,8 +179,10 @@ const cgroupSteps = (target: string, parsed: Parsed, pointer: string, context: M
     child("mount_fs", { type, source: "cgroup", target: at, data, attrs: parsed.set, superblock: 0, propagation: 0 }, pointer);
   const bind = (source: string, at: string): Step => bindStep(source, at, { ...parsed, recursive: true, data: [] }, pointer);
   const own = context.own.has("cgroup");
-  if (cgroup.mode === "v2" && cgroup.v2 !== null) return [own ? fs("cgroup2", target, "") : bind(context.cgroupDir ?? cgroup.v2.mount, target)];
-  const tmpfs = (attrs: number): Step => child("mount_fs", { type: "tmpfs", source: "tmpfs", target, data: "mode=755,size=1m", attrs, superblock: 0, propagation: 0 }, pointer);
+  if (cgroup.mode === "v2" && cgroup.v2 !== null)
+    return [own ? fs("cgroup2", target, "") : bind(context.cgroupDir ?? cgroup.v2.mount, target)];
+  const tmpfs = (attrs: number): Step =>
+    child("mount_fs", { type: "tmpfs", source: "tmpfs", target, data: "mode=755,size=1m", attrs, superblock: 0, propagation: 0 }, pointer);
   if (cgroup.mode === "none") {
     context.note(`${target}: this host has no cgroups; the mount is an empty directory`);
     return [tmpfs(parsed.set)];
@@ -149,9 +192,14 @@ const cgroupSteps = (target: string, parsed: Parsed, pointer: string, context: M
     const name = hierarchy.controllers.join(",");
     const at = `${target}/${name.replace(/^name=/, "")}`;
     // A hierarchy without controllers is mounted by its name, and says "none".
-    steps.push(own ? fs("cgroup", at, name.startsWith("name=") ? `none,${name}` : name) : bind(`${hierarchy.mount}${hierarchy.path === "/" ? "" : hierarchy.path}`, at));
+    steps.push(
+      own
+        ? fs("cgroup", at, name.startsWith("name=") ? `none,${name}` : name)
+        : bind(`${hierarchy.mount}${hierarchy.path === "/" ? "" : hierarchy.path}`, at),
+    );
     if (hierarchy.controllers.length > 1)
-      for (const controller of hierarchy.controllers) steps.push(child("symlink", { path: `${target}/${controller}`, target: name }, pointer));
+      for (const controller of hierarchy.controllers)
+        steps.push(child("symlink", { path: `${target}/${controller}`, target: name }, pointer));
   }
   if ((parsed.set & A.ro) !== 0) steps.push(child("remount", { target, set: A.ro, clear: 0 }, pointer));
   return steps;
@@ -168,7 +216,8 @@ const mountSteps = (mount: Mount, pointer: string, context: MountContext): reado
     context.issue(`${pointer}/destination`, "the destination walks up", 'write it without ".."');
     return [];
   }
-  if (mount.uidMappings !== undefined || mount.gidMappings !== undefined) context.issue(`${pointer}/uidMappings`, "mounts with id maps of their own are not supported yet");
+  if (mount.uidMappings !== undefined || mount.gidMappings !== undefined)
+    context.issue(`${pointer}/uidMappings`, "mounts with id maps of their own are not supported yet");
   // CVE-2019-19921, CVE-2019-16884: what is mounted over /proc decides what labels and sysctls are really written.
   if (target.startsWith("/proc/") && !parsed.bind && mount.type !== "tmpfs")
     context.issue(`${pointer}/destination`, "only files and empty tmpfs may be mounted inside /proc");
@@ -194,14 +243,31 @@ const mountSteps = (mount: Mount, pointer: string, context: MountContext): reado
     const unmountable = context.userns && failedHere(context.facts.mounts[kernel.fact]);
     if (!owned || unmountable) {
       const step = hostBind(type, target, parsed, pointer);
-      if (unmountable && owned) context.note(`${target}: this host lets no new ${type} be mounted, so the host's is bound: the container sees what is outside of it there`);
+      if (unmountable && owned)
+        context.note(
+          `${target}: this host lets no new ${type} be mounted, so the host's is bound: the container sees what is outside of it there`,
+        );
       if (step !== null) return [step];
     }
   }
   // A tmpfs may get files and mount points after it, so its "ro" is put on last.
   const late = type === "tmpfs" ? parsed.set & A.ro : 0;
   const data = parsed.data.filter((option) => !(type === "devpts" && context.userns && option === "gid=5" && !context.mapsGid(5)));
-  return [child("mount_fs", { type, source: mount.source ?? type, target, data: data.join(","), attrs: parsed.set & ~late, superblock: 0, propagation: parsed.propagation }, pointer)];
+  return [
+    child(
+      "mount_fs",
+      {
+        type,
+        source: mount.source ?? type,
+        target,
+        data: data.join(","),
+        attrs: parsed.set & ~late,
+        superblock: 0,
+        propagation: parsed.propagation,
+      },
+      pointer,
+    ),
+  ];
 };
 
 /** All of config.json's mounts, in order; then the tmpfs that are to be read-only, which by then have all in them that they get. */
@@ -244,11 +310,22 @@ const deviceStep = (device: Device, pointer: string, context: MountContext): Ste
       return null;
     }
     // mknod(2) is refused in a user namespace; the host's node, bound, is the same device with the host's mode and owner.
-    return child("mount_bind", { source: device.path, target: path, recursive: false, set: 0, clear: 0, setRecursive: 0, clearRecursive: 0, propagation: 0 }, pointer);
+    return child(
+      "mount_bind",
+      { source: device.path, target: path, recursive: false, set: 0, clear: 0, setRecursive: 0, clearRecursive: 0, propagation: 0 },
+      pointer,
+    );
   }
   return child(
     "device",
-    { path, mode: deviceBits[device.type] | (device.fileMode ?? 0o666), major: device.major ?? 0, minor: device.minor ?? 0, uid: device.uid ?? 0, gid: device.gid ?? 0 },
+    {
+      path,
+      mode: deviceBits[device.type] | (device.fileMode ?? 0o666),
+      major: device.major ?? 0,
+      minor: device.minor ?? 0,
+      uid: device.uid ?? 0,
+      gid: device.gid ?? 0,
+    },
     pointer,
   );
 };
@@ -258,7 +335,9 @@ const deviceStep = (device: Device, pointer: string, context: MountContext): Ste
  * and anything made in it would be made outside.
  */
 export const planDevices = (config: Config, context: MountContext): readonly Step[] => {
-  const boundDev = (config.mounts ?? []).some((m) => clean(m.destination) === "/dev" && (m.type === "bind" || (m.options ?? []).some((o) => o === "bind" || o === "rbind")));
+  const boundDev = (config.mounts ?? []).some(
+    (m) => clean(m.destination) === "/dev" && (m.type === "bind" || (m.options ?? []).some((o) => o === "bind" || o === "rbind")),
+  );
   if (boundDev) return [];
   const listed = (config.linux?.devices ?? []).map((device, i) => ({ device, pointer: `/linux/devices/${i}` }));
   const given = new Set(listed.map(({ device }) => clean(device.path)));
