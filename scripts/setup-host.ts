@@ -54,6 +54,8 @@ const packages: readonly { readonly name: string; readonly proof: string; readon
   { name: "umoci", proof: "/usr/bin/umoci", for: "test", why: "unpacks the layouts that we write" },
   { name: "bubblewrap", proof: "/usr/bin/bwrap", for: "test", why: "a peer in the benchmarks" },
   { name: "crun", proof: "/usr/bin/crun", for: "test", why: "a peer in benchmarks and differential tests" },
+  { name: "podman", proof: "/usr/bin/podman", for: "test", why: "an engine that drives coracle-oci" },
+  { name: "catatonit", proof: "/usr/bin/catatonit", for: "test", why: "podman's --init and the pause process of its pods" },
   { name: "runc", proof: "/usr/sbin/runc", for: "test", why: "a peer in benchmarks and differential tests" },
 ];
 

@@ -75,6 +75,18 @@ const at = (side: typeof parent | typeof child, op: "notify" | "await", point: P
 
 const clones = (types: Iterable<NamespaceType>): number => [...types].reduce((flags, type) => flags | CLONE[type], 0);
 
+/** With r: of all mounts below the root, too; the specification does not know those, and every engine writes them. */
+const PROPAGATION = {
+  private: MS.private,
+  shared: MS.shared,
+  slave: MS.slave,
+  unbindable: MS.unbindable,
+  rprivate: MS.private | MS.rec,
+  rshared: MS.shared | MS.rec,
+  rslave: MS.slave | MS.rec,
+  runbindable: MS.unbindable | MS.rec,
+} as const;
+
 /** Joined in this order: the user namespace first, for it owns the others; mount last, for paths change with it. */
 const joinOrder: readonly NamespaceType[] = ["user", "ipc", "uts", "network", "pid", "cgroup", "time", "mount"];
 
@@ -304,8 +316,8 @@ export const buildStart = (input: StartInput): Start => {
   // ---- the child's way to a root
   // Root of an outer container is not root: it makes no device nodes either (podman starts us in a namespace of its own).
   const confined = userns || !facts.self.initialUserns;
-  // What is joined together with its user namespace may be shown; of the host's instances there is none to show in its place.
-  const shown = joinsUser ? new Set([...own, ...joined.map(({ type }) => type)]) : own;
+  // A joined namespace's instance is mounted by the right that joining took, which is lost only in a new user namespace.
+  const shown = own.has("user") ? own : new Set([...own, ...joined.map(({ type }) => type)]);
   const mountContext: MountContext = { facts, bundle, own: shown, userns: confined, cgroupDir: cgroup.dir, mapsGid, issue, note };
   const mounts = planMounts(config, mountContext);
   const context = {
@@ -326,9 +338,7 @@ export const buildStart = (input: StartInput): Start => {
       ...hookSteps(child, config, "startContainer", created, bundle, false),
     ],
   };
-  const propagation = { private: MS.private, shared: MS.shared, slave: MS.slave, unbindable: MS.unbindable }[
-    linux?.rootfsPropagation ?? "private"
-  ];
+  const propagation = PROPAGATION[linux?.rootfsPropagation ?? "private"];
   const root = planRoot(input.root);
 
   const inside: readonly Step[] = [

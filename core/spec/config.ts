@@ -265,7 +265,8 @@ const LinuxSchema = z.lazy(() =>
     netDevices: maybe(z.record(z.string(), z.object({ name: optional.text }))),
     cgroupsPath: optional.text,
     resources: maybe(ResourcesSchema),
-    rootfsPropagation: maybe(z.enum(["private", "shared", "slave", "unbindable"])),
+    // The four with an r are engines' (podman, containerd): the specification's text has the others alone.
+    rootfsPropagation: maybe(z.enum(["private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"])),
     seccomp: maybe(SeccompSchema),
     sysctl: optional.textMap,
     maskedPaths: optional.texts,
