@@ -1,6 +1,6 @@
 /** Facts about this host, gathered by the one prober (`native/facts`). */
 import { spawnSync } from "node:child_process";
-import { lstatSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import * as z from "zod/mini";
 import { type Facts, FactsSchema, parseFacts } from "#core/facts";
 import { Fault } from "#core/fault";
@@ -123,12 +123,37 @@ const withTrials = (quick: Facts, full: Facts): Facts => ({
 });
 
 /**
+ * Processes are looked up in /proc by their pids: it must be that of our own pid namespace. In a container that had to
+ * bind the /proc around it, it is not, and `/proc/PID` is somebody else.
+ */
+const checkProc = (): void => {
+  let self: string;
+  try {
+    self = readlinkSync("/proc/self");
+  } catch (cause) {
+    throw new Fault("E_UNSUPPORTED", {
+      message: "a container cannot be started without /proc",
+      cause,
+      why: "/proc is not mounted or is hidden, and ids are mapped through it",
+      hint: "mount proc on /proc (as root: mount -t proc proc /proc)",
+    });
+  }
+  if (self !== String(process.pid))
+    throw new Fault("E_UNSUPPORTED", {
+      message: "a container cannot be started below a /proc of another pid namespace",
+      why: `/proc is that of a container around us (it calls this process ${self}, and not ${process.pid})`,
+      hint: "start the outer container where it gets a /proc of its own: one level up, with nothing of /proc masked (--privileged, or --security-opt unmask=ALL)",
+    });
+};
+
+/**
  * Facts for a start: read anew each time, with trials that a full probe made once for this boot, user and place and that
  * are kept in `.facts.json` of the runtime root. A host without user namespaces is tried each time: the remedy shows at once.
  * @param root the private runtime root.
- * @throws Fault as `readFacts`.
+ * @throws Fault as `readFacts`; E_UNSUPPORTED where /proc is hidden, or another pid namespace's.
  */
 export const readStartFacts = (root: string, options: Omit<ReadFactsOptions, "depth"> = {}): Facts => {
+  checkProc();
   const quick = readFacts({ ...options, depth: "quick" });
   const key = keyOf(quick);
   const path = `${root}/${CACHE}`;

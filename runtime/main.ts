@@ -100,6 +100,19 @@ const writeLog = (log: Log, level: "error" | "warning", message: string, more: R
   if (log.file !== null) appendFileSync(log.file, logLine(level, message, new Date().toISOString(), log.json, more));
 };
 
+/** @throws Fault E_USAGE where it cannot be written: found out before anything else is done. */
+const openLog = (file: string): void => {
+  try {
+    appendFileSync(file, "");
+  } catch (cause) {
+    throw new Fault("E_USAGE", {
+      message: `--log ${file} cannot be written`,
+      cause,
+      why: cause instanceof Error ? cause.message : String(cause),
+    });
+  }
+};
+
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null;
 
 /** One line for engines on standard error, in runc's words; the rest of what is known goes into the log. */
@@ -117,7 +130,10 @@ const main = async (argv: readonly string[]): Promise<number> => {
   try {
     const global = parseFlags(globalFlags, argv, { command: "coracle-oci" });
     const format = flagText(global.values, "log-format") ?? "text";
-    log = { file: flagText(global.values, "log"), json: format === "json" };
+    const file = flagText(global.values, "log");
+    log = { file: null, json: format === "json" };
+    if (file !== null) openLog(file);
+    log = { ...log, file };
     if (format !== "text" && format !== "json")
       throw new Fault("E_USAGE", { message: `--log-format is ${JSON.stringify(format)}`, hint: "use text or json" });
     const [name, ...rest] = global.rest;

@@ -245,7 +245,7 @@ const mountSteps = (mount: Mount, pointer: string, context: MountContext): reado
       const step = hostBind(type, target, parsed, pointer);
       if (unmountable && owned)
         context.note(
-          `${target}: this host lets no new ${type} be mounted, so the host's is bound: the container sees what is outside of it there`,
+          `${target}: this host lets no new ${type} be mounted, so the host's is bound: the container sees what is outside of it there${type === "proc" ? ", and pids in it are those of outside" : ""}`,
         );
       if (step !== null) return [step];
     }
