@@ -19,6 +19,16 @@ import { type Filter, planConsole, planPayload } from "./payload.ts";
 import { BY_CORACLE, child, parent } from "./step.ts";
 import { afterExit, buildUndo, buildVerbs, type VerbContext } from "./verbs.ts";
 
+/** openat2, mount_setattr, overlay with userxattr, Landlock: what the executor is built on came together in Linux 5.13. */
+const checkKernel = ({ kernel }: Facts): void => {
+  if (kernel.major > 5 || (kernel.major === 5 && kernel.minor >= 13)) return;
+  throw new Fault("E_UNSUPPORTED", {
+    message: `Linux ${kernel.release} is too old`,
+    why: "mount_setattr(2), openat2(2) and an overlay with userxattr are there from Linux 5.13 on",
+    hint: "run a kernel of 5.13 or newer",
+  });
+};
+
 /** Where the root comes from: a directory, or layers (paths in `data`, `options` and `target` are relative to `dir`). */
 export type RootSource =
   | { readonly kind: "fuse"; readonly program: string; readonly dir: string; readonly options: string; readonly target: string }
