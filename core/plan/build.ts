@@ -229,6 +229,7 @@ const planRoot = (root: RootSource): { readonly outside: readonly Step[]; readon
  */
 export const buildStart = (input: StartInput): Start => {
   const { facts, id, bundle } = input;
+  checkKernel(facts);
   const issues: Issue[] = [];
   const notes: string[] = [];
   const issue = (pointer: string, message: string, hint?: string): void => {
