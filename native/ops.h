@@ -85,6 +85,7 @@ enum op {
 	OP_READONLY = 91,
 	OP_REMOUNT = 92,
 	OP_ROOT_OPEN = 93,
+	OP_MOUNT_COPY_UP = 94,
 	OP_SYSCTL = 104,
 	OP_RLIMIT = 105,
 	OP_OOM_SCORE = 106,
@@ -230,6 +231,8 @@ struct readonly_args { struct blob path; };
 struct remount_args { struct blob target; uint64_t set; uint64_t clear; };
 /* Opens a root that is mounted already: every later path is resolved below this descriptor. */
 struct root_open_args { struct blob path; };
+/* As mount_fs, and copies into it what it hides (tmpcopyup). */
+struct mount_copy_up_args { struct blob type; struct blob source; struct blob target; struct blob data; uint64_t attrs; uint64_t superblock; uint64_t propagation; };
 /* Sets a namespaced kernel parameter, through a /proc that is checked to be procfs. */
 struct sysctl_args { struct blob path; struct blob value; };
 /* Sets a resource limit. */
@@ -331,6 +334,7 @@ struct workdir_args { struct blob path; };
 	X(readonly, 91, SIDE_CHILD, 1, KIND_PATH) \
 	X(remount, 92, SIDE_CHILD, 3, KIND_PATH, KIND_FLAGS, KIND_FLAGS) \
 	X(root_open, 93, SIDE_CHILD, 1, KIND_PATH) \
+	X(mount_copy_up, 94, SIDE_CHILD, 7, KIND_PATH, KIND_TEXT, KIND_PATH, KIND_TEXT, KIND_FLAGS, KIND_FLAGS, KIND_FLAGS) \
 	X(sysctl, 104, SIDE_CHILD, 2, KIND_PATH, KIND_TEXT) \
 	X(rlimit, 105, SIDE_CHILD, 3, KIND_U64, KIND_U64, KIND_U64) \
 	X(oom_score, 106, SIDE_CHILD, 1, KIND_I64) \

@@ -122,8 +122,13 @@ const importImage = (): string | null => {
   writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nboat:x:1000:1000::/home/boat:/bin/sh\n");
   writeFileSync(join(root, "etc/group"), "root:x:0:\nboat:x:1000:\nwheel:x:10:boat\n");
   writeFileSync(join(root, "vol/from-image"), "seed\n");
+  mkdirSync(join(root, "vol/dir"));
+  symlinkSync("dir/own", join(root, "vol/link"));
+  writeFileSync(join(root, "vol/dir/own"), "of boat\n");
+  chmodSync(join(root, "vol/dir/own"), 0o4751);
   const tar = join(home, "image.tar");
-  spawnSync("tar", ["-C", root, "--owner=0", "--group=0", "-cf", tar, "."]);
+  spawnSync("tar", ["-C", root, "--owner=0", "--group=0", "--exclude=./vol/dir/own", "-cf", tar, "."]);
+  spawnSync("tar", ["-C", root, "--owner=1000", "--group=1000", "-rf", tar, "./vol/dir/own"]);
   rmSync(root, { recursive: true });
   return wrong(podman(["import", "--change", "CMD=/bin/sh", tar, "boat"]), {});
 };
@@ -232,6 +237,11 @@ const theMounts = (): void => {
     {
       out: "of the host",
     },
+  );
+  expects(
+    "--tmpfs over the image's files has a copy of them",
+    [...run, "--tmpfs", "/vol", "boat", "sh", "-c", "cat /vol/from-image; readlink /vol/link; stat -c '%u %a' /vol/dir/own"],
+    { out: "seed\ndir/own\n1000 4751" },
   );
   check("--rootfs", () => {
     const root = join(home, "rootfs");

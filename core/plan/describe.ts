@@ -80,6 +80,8 @@ const words: { readonly [N in OpName]: (args: Args<N>) => string } = {
   root_overlay: ({ dir, data }) => `mount overlay on /${extra(`in ${dir}`, clip(data))}`,
   root_open: ({ path }) => `open root ${path}`,
   mount_fs: ({ type, target, data, attrs: flags }) => `mount ${type} on ${target}${extra(attrs(flags), data)}`,
+  mount_copy_up: ({ type, target, data, attrs: flags }) =>
+    `mount ${type} on ${target}, with a copy of what it hides${extra(attrs(flags), data)}`,
   mount_bind: ({ source, target, recursive, set, setRecursive }) =>
     `bind ${source} on ${target}${extra(when(recursive, "recursive"), attrs(set), when(Number(setRecursive) !== 0, `recursively ${attrs(setRecursive)}`))}`,
   device: ({ path, major, minor }) => `make device ${path}${extra(`${major}:${minor}`)}`,

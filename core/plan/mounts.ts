@@ -89,7 +89,6 @@ const superblock = new Set(["sync", "dirsync", "mand", "lazytime", "silent", "lo
 const refused: Readonly<Record<string, string>> = {
   idmap: "mounts with id maps of their own are not supported yet",
   ridmap: "mounts with id maps of their own are not supported yet",
-  tmpcopyup: "copying what a tmpfs hides is not supported yet",
   remount: "a remount of the host's mounts is not supported",
 };
 
@@ -119,6 +118,9 @@ const parseOptions = (mount: Mount, pointer: string, context: MountContext): Par
       out.setRecursive = (out.setRecursive & ~recursive[1]) | recursive[0];
       out.clearRecursive = (out.clearRecursive & ~recursive[0]) | recursive[1];
     } else if (propagation !== undefined) out.propagation = propagation;
+    else if (option === "tmpcopyup") {
+      if (mount.type !== "tmpfs") context.issue(at, "copies what a mount hides into a tmpfs, and this is none");
+    } else if (option === "notmpcopyup") continue;
     else if (refused[option] !== undefined) context.issue(at, refused[option]);
     else if (!ignored.has(option)) out.data.push(option);
   }
@@ -250,12 +252,13 @@ const mountSteps = (mount: Mount, pointer: string, context: MountContext): reado
       if (step !== null) return [step];
     }
   }
+  const copies = (mount.options ?? []).includes("tmpcopyup");
   // A tmpfs may get files and mount points after it, so its "ro" is put on last.
   const late = type === "tmpfs" ? parsed.set & A.ro : 0;
   const data = parsed.data.filter((option) => !(type === "devpts" && context.userns && option === "gid=5" && !context.mapsGid(5)));
   return [
     child(
-      "mount_fs",
+      copies ? "mount_copy_up" : "mount_fs",
       {
         type,
         source: mount.source ?? type,
@@ -359,4 +362,5 @@ export const MOUNT_OPTIONS: readonly string[] = [
   ...Object.keys(attributes).flatMap((name) => [name, `r${name}`]),
   ...Object.keys(propagations).flatMap((name) => [name, `r${name}`]),
   ...superblock,
+  "tmpcopyup",
 ].sort();

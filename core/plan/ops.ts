@@ -369,6 +369,13 @@ export const ops = {
     doc: "Opens a root that is mounted already: every later path is resolved below this descriptor.",
   },
 
+  mount_copy_up: {
+    code: 94,
+    side: "child",
+    args: { type: "path", source: "text", target: "path", data: "text", attrs: "flags", superblock: "flags", propagation: "flags" },
+    doc: "As mount_fs, and copies into it what it hides (tmpcopyup).",
+  },
+
   // ---- the process, on the child side
   sysctl: {
     code: 104,
