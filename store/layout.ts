@@ -99,11 +99,21 @@ const readText = (dir: string, file: string): string => {
   }
 };
 
+/** Which of an image's documents it is that is no JSON. */
+const named = <T>(what: string, parse: () => T): T => {
+  try {
+    return parse();
+  } catch (cause) {
+    if (!(cause instanceof Fault) || cause.code !== "E_JSON") throw cause;
+    throw new Fault("E_JSON", { message: `${what}: ${cause.message}`, issues: cause.issues, hint: AGAIN, cause });
+  }
+};
+
 /** @throws Fault E_NO_IMAGE where `dir` is no layout, E_IMAGE or E_JSON where it is a broken one. */
 export const readLayout = async (dir: string): Promise<ImageLayout> => {
-  const marker = parseLayout(readText(dir, "oci-layout"));
+  const marker = named(`${dir}/oci-layout`, () => parseLayout(readText(dir, "oci-layout")));
   demand(`${dir}/oci-layout`, marker.layout, marker.issues);
-  const { index, issues } = parseIndex(readText(dir, "index.json"));
+  const { index, issues } = named(`${dir}/index.json`, () => parseIndex(readText(dir, "index.json")));
   return { dir, index: demand(`${dir}/index.json`, index, issues) };
 };
 
