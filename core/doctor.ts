@@ -80,7 +80,7 @@ export const chooseSnapshotter = (facts: Facts): Choices["snapshotter"] => {
 export const chooseCgroup = (facts: Facts): Choices["cgroup"] => {
   const { cgroup } = facts;
   // A hybrid host's v2 tree has no controllers to speak of: they are taken by v1.
-  if (cgroup.mode === "v2" && cgroup.v2 !== null && cgroup.v2.delegated !== null) return "v2";
+  if (cgroup.mode === "v2" && cgroup.v2 !== null && cgroup.v2.delegated !== null && !cgroup.v2.occupied) return "v2";
   if (cgroup.v1.some(({ delegated, controllers }) => delegated !== null && controllers.includes("memory"))) return "v1";
   if (cgroup.v1.some(({ delegated, controllers }) => delegated !== null && controllers.includes("pids"))) return "v1";
   return cgroup.mode === "v2" && cgroup.systemdUser !== null ? "systemd" : "none";

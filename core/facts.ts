@@ -117,6 +117,8 @@ export const FactsSchema = z.object({
     ),
     /** cgroup v1: a row per hierarchy. `delegated` is an absolute directory in which we may create, or null. */
     v1: z.array(z.object({ controllers: z.array(z.string()), mount: z.string(), path: z.string(), delegated: z.nullable(z.string()) })),
+    /** The kernel accounts swap, so that it can be limited (memory.swap.max, memory.memsw.limit_in_bytes); true where that cannot be seen. */
+    swap: z._default(z.boolean(), true),
     /** systemd's user manager: the socket that took a connection (`…/systemd/private`, else the session bus), or null. `version` is empty: it takes a protocol to ask. `controllers`: what a scope of its making can have (cgroup v2). */
     systemdUser: z.nullable(z.object({ socket: z.string(), version: z.string(), controllers: z._default(z.array(z.string()), []) })),
     /** systemd as pid 1 (for root). */

@@ -248,9 +248,15 @@ export const cgroupRemedy = (facts: Facts): string => {
     return `as root: npm run setup:host, or: for c in memory pids cpu freezer; do d=/sys/fs/cgroup/$c/coracle/${uid}; mkdir -p $d; chown ${uid} $d $d/cgroup.procs $d/tasks; done`;
   }
   return facts.cgroup.systemdUser === null
-    ? "log in through a session that systemd manages (ssh, machinectl shell; not su or sudo), or run with --limits best-effort"
+    ? "log in through a session that systemd manages (ssh, machinectl shell; not su or sudo)"
     : "let systemd's user manager make the cgroup (the default), or start from: systemd-run --user --scope -p Delegate=yes";
 };
+
+/** How a delegated cgroup of version 2 gets more controllers. */
+export const delegateRemedy = ({ cgroup }: Facts): string =>
+  cgroup.systemdSystem || cgroup.systemdUser !== null
+    ? "as root: systemctl edit user@.service, [Service] Delegate=cpu cpuset io memory pids, then log in again"
+    : "as root: write the controller, with a + before it, to cgroup.subtree_control of every cgroup above yours";
 
 const rules: readonly Rule[] = [
   // ---- namespaces and processes
@@ -659,10 +665,7 @@ const rules: readonly Rule[] = [
     errnos: ["ENOENT"],
     advice: (facts) => ({
       why: `the cgroup lacks that controller (there are: ${[...(facts.cgroup.v2?.controllers ?? []), ...facts.cgroup.v1.filter((row) => row.delegated !== null).flatMap((row) => row.controllers)].join(" ") || "none"})`,
-      try:
-        facts.cgroup.mode === "v2"
-          ? "as root: systemctl edit user@.service, [Service] Delegate=cpu cpuset io memory pids, then log in again"
-          : cgroupRemedy(facts),
+      try: facts.cgroup.mode === "v2" ? delegateRemedy(facts) : cgroupRemedy(facts),
     }),
   },
   {
@@ -690,6 +693,14 @@ const rules: readonly Rule[] = [
     ops: ["systemd_scope"],
     errnos: [...denied, "EPROTO"],
     advice: say("systemd's user manager refused the scope", "journalctl --user -e shows its reason; or run with --limits best-effort"),
+  },
+  {
+    ops: ["systemd_scope"],
+    errnos: ["EEXIST"],
+    advice: say(
+      "a scope of that name is there already",
+      "delete that container, or choose another id: systemctl --user list-units '*.scope'",
+    ),
   },
   {
     ops: ["systemd_scope"],

@@ -601,6 +601,22 @@ static void json_v1(const struct mounts *mounts, const char *controllers, const 
 	json_close('}');
 }
 
+/* Swap's knobs are missing where the kernel was built without swap, or started with swapaccount=0. The root cgroup has none in any case. */
+static bool accounts_swap(const struct mounts *mounts, const struct mount *v2, const char *v2_path)
+{
+	char dir[PATH_SIZE];
+	for (size_t i = 0; i < mounts->cgroup_count; i++)
+		if (!mounts->cgroups[i].v2 && list_holds(mounts->cgroups[i].super, ",", "memory"))
+			return exists_in(mounts->cgroups[i].point, "memory.memsw.limit_in_bytes");
+	if (!v2 || !v2_path || !locate(v2, v2_path, dir))
+		return true;
+	/* Upwards, to the first that has the memory controller. */
+	for (char *slash; strcmp(dir, v2->point) != 0 && (slash = strrchr(dir, '/')) && slash != dir; *slash = 0)
+		if (exists_in(dir, "memory.max"))
+			return exists_in(dir, "memory.swap.max");
+	return true;
+}
+
 /* Connects and hangs up: that somebody listens is all that is asked. `abstract` names have no file. */
 static bool answers(const char *path, bool abstract)
 {
@@ -688,6 +704,7 @@ static void json_cgroup(const struct mounts *mounts, uid_t uid)
 			json_v1(mounts, controllers, line, uid);
 	}
 	json_close(']');
+	json_bool("swap", accounts_swap(mounts, v2, v2_path));
 	json_systemd_user(uid, v2);
 	json_bool("systemdSystem", access("/run/systemd/system", F_OK) == 0); /* sd_booted(3) */
 	json_close('}');

@@ -9,6 +9,35 @@
 #include <time.h>
 #include "stage.h"
 
+/*
+ * Version 1: a new cpuset has neither CPUs nor memory nodes, and takes no process, unless its parent says
+ * cgroup.clone_children. So it gets its parent's; on version 2, where empty means just that, nothing is to be done.
+ */
+static int inherit_cpuset(int parent, int child)
+{
+	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+	if (faccessat(child, "tasks", F_OK, 0) < 0)
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		char text[4096];
+		int fd = openat(child, files[i], O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return errno == ENOENT ? 0 : -1;
+		ssize_t n = read(fd, text, sizeof text);
+		close(fd);
+		if (n > 1) /* more than a newline */
+			continue;
+		fd = openat(parent, files[i], O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return -1;
+		n = read(fd, text, sizeof text);
+		close(fd);
+		if (n < 0 || write_file_at(child, files[i], text, (size_t)n) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int op_cgroup_create(struct stage *s, const struct cgroup_create_args *a)
 {
 	char enable[256], name[PATH_MAX];
@@ -36,9 +65,14 @@ int op_cgroup_create(struct stage *s, const struct cgroup_create_args *a)
 			r = failed(s, SYS_mkdirat);
 		else if ((next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 			r = failed(s, SYS_openat);
+		else if (inherit_cpuset(at, next) < 0)
+			r = failed(s, SYS_write);
 		close(at);
-		if (r < 0)
+		if (r < 0) {
+			if (next >= 0)
+				close(next);
 			return r;
+		}
 		at = next;
 	}
 	set_slot(s, (unsigned)a->fd, (uint64_t)at);

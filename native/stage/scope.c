@@ -62,26 +62,35 @@ static uint32_t word(const unsigned char *at)
 	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* The serial that a reply answers: header field 5, a uint32. Fields are (byte code, signature, value), 8-byte aligned. */
-static uint32_t reply_serial(const unsigned char *fields, uint32_t length)
+/*
+ * The serial that a reply answers: header field 5, a uint32; and an error's name, field 4. Fields are (byte code,
+ * signature, value), 8-byte aligned.
+ */
+static uint32_t reply_serial(const unsigned char *fields, uint32_t length, const char **error)
 {
+	uint32_t serial = 0;
 	for (uint32_t at = 0; at + 4 <= length; at = (at + 7) & ~7u) {
 		uint32_t code = fields[at], signature = fields[at + 2];
 		if (fields[at + 1] != 1)
 			return 0;
-		at += 4;
+		at += 4; /* past a signature of one character and its NUL */
 		if (signature == 'u') {
 			at = (at + 3) & ~3u;
 			if (at + 4 > length)
 				return 0;
 			if (code == 5)
-				return word(fields + at);
+				serial = word(fields + at);
 			at += 4;
 		} else if (signature == 's' || signature == 'o') {
 			at = (at + 3) & ~3u;
 			if (at + 4 > length)
 				return 0;
-			at += 4 + word(fields + at) + 1;
+			uint32_t size = word(fields + at);
+			if (size >= length - at - 4 || fields[at + 4 + size])
+				return 0;
+			if (code == 4)
+				*error = (const char *)fields + at + 4;
+			at += 4 + size + 1;
 		} else if (signature == 'g') {
 			if (at >= length)
 				return 0;
@@ -89,7 +98,26 @@ static uint32_t reply_serial(const unsigned char *fields, uint32_t length)
 		} else
 			return 0;
 	}
-	return 0;
+	return serial;
+}
+
+/* The errors that say what to do about them; the manager's journal has its reason for the others. */
+static int errno_of(const char *error)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} known[] = {
+		{"org.freedesktop.systemd1.UnitExists", EEXIST},
+		{"org.freedesktop.DBus.Error.InvalidArgs", EINVAL},
+		{"org.freedesktop.DBus.Error.NoReply", ETIMEDOUT},
+		{"org.freedesktop.DBus.Error.ServiceUnknown", ECONNREFUSED},
+		{"org.freedesktop.DBus.Error.NameHasNoOwner", ECONNREFUSED},
+	};
+	for (size_t i = 0; error && i < sizeof known / sizeof *known; i++)
+		if (strcmp(error, known[i].name) == 0)
+			return known[i].number;
+	return EPERM;
 }
 
 /* Reads up to the answer to our second message. A method return is 2, an error 3; signals pass by. */
@@ -106,10 +134,11 @@ static int await_reply(int fd)
 		}
 		if (read_exactly(fd, body, rest) < 0)
 			return -1;
-		if (reply_serial(body, fields) != 2)
+		const char *error = NULL;
+		if (reply_serial(body, fields, &error) != 2)
 			continue;
 		if (header[1] == 3) {
-			errno = EPERM; /* the manager refused; its journal says why */
+			errno = errno_of(error);
 			return -1;
 		}
 		if (header[1] == 2)
