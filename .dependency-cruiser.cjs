@@ -38,7 +38,7 @@ const wall = (room) => {
       comment: `a composition root or a test of ${room}/ may also import the platforms and runtime`,
       severity: "error",
       from: { path: `^${room}/.*${roots.replace("(^|/)", "(|/)")}|^${room}/.*${tests}` },
-      to: { path: under(all.filter((name) => ![...allowed, ...platforms, "runtime", "core"].includes(name))) },
+      to: { path: under(all.filter((name) => ![...allowed, ...platforms, "runtime", "core"].includes(name))), pathNot: "/test/" },
     },
   ];
 };
