@@ -43,6 +43,7 @@ import { nativePath } from "#linux/native";
 import { runPlan } from "#linux/stage";
 import { createRunInUserns, ensureUserns, startTimeOf } from "#linux/userns";
 import { type ImageLayout, type LayoutImage, readImage, readLayout } from "#store/layout";
+import { readImageFiles } from "#store/read-files";
 import { copyImage, layerDirectories, prepareImage, removeCopy, type SnapshotHost } from "#store/snapshot";
 
 // In a checkout the image lies in dist/; in the bundle, beside the bundled file.
@@ -92,6 +93,12 @@ const readImageFile = (layers: readonly string[], directory: string, name: strin
   return null;
 };
 
+/** The same before the image was unpacked, which only a start may do. */
+const readUsersOfLayout = async (layout: ImageLayout, image: LayoutImage): Promise<UserFiles> => {
+  const files = await readImageFiles(layout, image, ["etc/passwd", "etc/group"]);
+  return { passwd: files["etc/passwd"] ?? null, group: files["etc/group"] ?? null };
+};
+
 /** docker's rule: `-v` makes a source that is missing, `--mount` wants it there. */
 const checkBindSources = (options: RunOptions, make: boolean): void => {
   for (const { path, create } of bindSources(options)) {
@@ -126,7 +133,13 @@ const containerOf = ({ id }: Where): string => `containers/${nameOf(id)}`;
 const stateOf = ({ id, root }: Where): string => `${root}/${nameOf(id)}`;
 
 /** Directories in which the image's own files are found, the base first: its layers, or the one copy of them all. */
-type Layers = { readonly snapshotter: Snapshotter; readonly directories: readonly string[] };
+type Layers = { readonly snapshotter: Snapshotter; readonly directories: readonly string[]; readonly users: UserFiles };
+type UserFiles = { readonly passwd: string | null; readonly group: string | null };
+
+const readUsers = (directories: readonly string[]): UserFiles => ({
+  passwd: readImageFile(directories, "etc", "passwd"),
+  group: readImageFile(directories, "etc", "group"),
+});
 
 /** What the two verbs share once the image and the namespace are known. */
 const compile = (
@@ -152,7 +165,7 @@ const compile = (
       facts,
       id,
       rootfs: root.kind === "bind" ? root.path : `${storage}/${root.target}`,
-      users: { passwd: readImageFile(layers.directories, "etc", "passwd"), group: readImageFile(layers.directories, "etc", "group") },
+      users: layers.users,
       ids: { uid: inside(pinned.uidMap), gid: inside(pinned.gidMap), path: null },
       defaultSeccomp: buildDefaultSeccomp,
       cgroupsPath: null,
@@ -419,11 +432,12 @@ const prepareLayers = async (
   if (snapshotter === "copy") {
     const rootfs = `${container}/rootfs`;
     make("rootfs");
-    return { snapshotter, directories: [rootfs], notes: await copyImage(host, layout, image, rootfs) };
+    const notes = await copyImage(host, layout, image, rootfs);
+    return { snapshotter, directories: [rootfs], users: readUsers([rootfs]), notes };
   }
   const { layers, notes } = await prepareImage(host, layout, image);
   make("upper", "work", "merged");
-  return { snapshotter, directories: layers, notes };
+  return { snapshotter, directories: layers, users: readUsers(layers), notes };
 };
 
 const writeCidFile = (path: string, id: string, cwd: string): void => {
@@ -448,7 +462,7 @@ export const explainRun = async (
 ): Promise<{ readonly start: Start; readonly config: Config }> => {
   const dataDir = options.storage ?? dirs.storage;
   const facts = foreign ?? readFacts({ depth: "full", ...(dataDir === null ? {} : { dataDir }) });
-  const { image } = await readSource(options, facts, cwd);
+  const { layout, image } = await readSource(options, facts, cwd);
   const maps = userMaps(facts);
   const pinned: PinnedUserns = {
     path: "/proc/HOLDER/ns/user",
@@ -462,5 +476,7 @@ export const explainRun = async (
   const where: Where = { id: "0".repeat(64), root, storage };
   const snapshotter = settleSnapshotter(options, facts);
   const directories = layerDirectories(storage, idMapOf(pinned), image.config);
-  return compile(options, image, { snapshotter, directories }, facts, pinned, where);
+  const unpacked = directories.every((path) => existsSync(path));
+  const users = unpacked ? readUsers(directories) : await readUsersOfLayout(layout, image);
+  return compile(options, image, { snapshotter, directories, users }, facts, pinned, where);
 };

@@ -251,6 +251,24 @@ const decoderFor = (descriptor: Descriptor): Transform => {
   }
 };
 
+/** A layer's archive, decompressed. Ends with a Fault E_IMAGE where the blob is not what its descriptor says. */
+export async function* openLayer(layout: Pick<ImageLayout, "dir">, descriptor: Descriptor, what: string): AsyncGenerator<Buffer> {
+  const decoder = decoderFor(descriptor);
+  const fed = pipeline(await openBlob(layout, descriptor, what), decoder).then(
+    () => null,
+    (error: unknown) => ({ error }),
+  );
+  try {
+    yield* decoder;
+  } catch (cause) {
+    const broken = await fed;
+    if (broken !== null && broken.error instanceof Fault) throw broken.error;
+    throw new Fault("E_IMAGE", { message: `${what} cannot be decompressed: ${codeOf(cause)}`, cause });
+  } finally {
+    decoder.destroy();
+  }
+}
+
 type Layer = { readonly what: string; readonly descriptor: Descriptor; readonly diffId: string; readonly chainId: string };
 
 /** Reads a blob to its end. @throws Fault E_IMAGE where it is not what its descriptor says */
