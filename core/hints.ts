@@ -411,6 +411,16 @@ const rules: readonly Rule[] = [
 
   // ---- the root file system
   {
+    ops: ["fuse_root"],
+    errnos: ["ECONNABORTED", "ETIMEDOUT"],
+    advice: (facts) =>
+      hintForTried(facts.devices.fuse, facts) ??
+      hintForTried(facts.mounts.fuse, facts) ?? {
+        why: "fuse-overlayfs ended, or did not mount in 10 s",
+        try: "coracle run --snapshotter copy …; what it says when it is started by hand tells why",
+      },
+  },
+  {
     ops: ["root_overlay"],
     errnos: ["EPERM", "EACCES", "EINVAL", "EOPNOTSUPP", "ENODEV", "EROFS"],
     advice: (facts) => hintForTried(facts.dirs.data.overlay, facts) ?? hintForTried(facts.mounts.overlay, facts),
