@@ -6,10 +6,21 @@ import { Fault } from "#core/fault";
 
 const uid = (): number => process.getuid?.() ?? 0;
 
+/** One by one: Node's own `recursive` never ends where the kernel answers ENOENT for good, as below /proc. */
+const makeDirectories = (path: string): void => {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectories(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (cause) {
+    if (!existsSync(path)) throw cause; // else another process was quicker
+  }
+};
+
 /** A directory that is ours, private, and no link: else whoever can write there could plant plans for us to run. */
 const ensurePrivate = (path: string): string | null => {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path);
     const stat = lstatSync(path);
     if (!stat.isDirectory()) return `${path} is not a directory`;
     if (stat.uid !== uid()) return `${path} belongs to uid ${stat.uid}, not to you (${uid()})`;

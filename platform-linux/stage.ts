@@ -51,6 +51,11 @@ const openScratch = (directories: readonly string[]): number => {
   });
 };
 
+/** On a disk that is almost full, write(2) writes what fits, and says so by its result alone. */
+const writeWhole = (fd: number, bytes: Uint8Array): void => {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+};
+
 const readAll = (fd: number): Uint8Array => {
   const bytes = new Uint8Array(fstatSync(fd).size);
   let at = 0;
@@ -80,7 +85,9 @@ export const openStage = (plan: Uint8Array, options: StageOptions): Prepared => 
   const planFd = openScratch(scratch);
   const reportFd = openScratch(scratch);
   try {
-    writeSync(planFd, plan, 0, plan.length, 0);
+    writeWhole(planFd, plan);
+    // Room for the report is taken now: on a disk that fills up, an error would have nowhere to be written.
+    writeWhole(reportFd, new Uint8Array(4096));
   } catch (cause) {
     closeSync(planFd);
     closeSync(reportFd);
@@ -100,7 +107,7 @@ export const openStage = (plan: Uint8Array, options: StageOptions): Prepared => 
     args: [String(first), String(first + 1), ...inputs, ...(options.executor?.args ?? [])],
     stdio,
     finish: (status, signal, error) => {
-      const frames = error === undefined ? decodeFrames(readAll(reportFd)) : [];
+      const frames = error === undefined ? decodeFrames(readAll(reportFd)).filter(({ kind }) => kind !== "?") : [];
       closeSync(planFd);
       closeSync(reportFd);
       return judge(frames, status, signal, error);
