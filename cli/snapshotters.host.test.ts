@@ -257,6 +257,16 @@ testOn("the server is out of the container's sight and reach", "fuse-overlayfs",
   equal(await place.leftovers(), []);
 });
 
+testOn("the caller's whole process group killed: the server ends with the container", "fuse-overlayfs", async () => {
+  const run = place.start(["-i", "--snapshotter", "fuse-overlayfs", image, "cat"], true);
+  ok(await eventually(() => (place.processes().some((line) => line.endsWith(" cat")) ? true : null)));
+  process.kill(-(run.pid ?? 0), "SIGKILL");
+  run.stdin?.destroy();
+  is(await eventually(() => (place.processes().length === 0 ? true : null)), true, place.processes().join("\n"));
+  is(place.run([image, "true"]).status, 0);
+  equal(await place.leftovers(), []);
+});
+
 testOn("an executor killed alone: the server ends with the container", "fuse-overlayfs", async () => {
   const run = place.start(["-i", "--snapshotter", "fuse-overlayfs", image, "sh", "-c", "cat; cat /keep/file; sleep 0.2"]);
   await eventually(() => (place.processes().some((line) => line.endsWith(" cat")) ? true : null));

@@ -74,8 +74,12 @@ export class Place {
   }
 
   /** The same, in the background. */
-  start(args: readonly string[]): ChildProcess {
-    return spawn(program, ["run", "--rm", "-e", `CORACLE_TAG=${this.tag}`, ...args], { stdio: ["pipe", "pipe", "pipe"], env: this.env });
+  start(args: readonly string[], detached = false): ChildProcess {
+    return spawn(program, ["run", "--rm", "-e", `CORACLE_TAG=${this.tag}`, ...args], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: this.env,
+      detached,
+    });
   }
 
   /** The user-wide namespace's holder, or null. */

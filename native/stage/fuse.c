@@ -31,7 +31,6 @@ static _Noreturn void serve(struct stage *s, const struct fuse_root_args *a)
 	union { const char *in; char *out; } texts[] = {{text_of(s, a->program)}, {"-f"}, {"-o"}, {text_of(s, a->options)}, {text_of(s, a->target)}};
 	char *argv[] = {texts[0].out, texts[1].out, texts[2].out, texts[3].out, texts[4].out, NULL}, *env[] = {NULL};
 	sigset_t none;
-	(void)setsid(); /* the terminal's signals are the container's */
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
@@ -64,6 +63,7 @@ static _Noreturn void refuse(long call)
 static _Noreturn void guard(struct stage *s, const struct fuse_root_args *a, int pipe)
 {
 	int server, init = fcntl(s->pidfd, F_DUPFD, 3);
+	(void)setsid(); /* what the terminal, or anybody, sends to the caller's process group is not for us, nor for the server */
 	pipe = fcntl(pipe, F_DUPFD, 3);
 	dup2(init, INIT);
 	dup2(pipe, STAGE);
