@@ -95,6 +95,7 @@ export const planStart = (verb: "create" | "run", line: Line, gathered: Gathered
     limits: limitsOf(line),
     newKeyring: !flagOn(line.values, "no-new-keyring"),
     keep: flagOn(line.values, "keep"),
+    storeVerbs: true,
     seccomp: buildFilter(config, facts, (text) => said.push(text)),
     created: gathered.now,
   });
