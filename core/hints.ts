@@ -659,6 +659,14 @@ const rules: readonly Rule[] = [
   },
   {
     ops: ["cgroup_create"],
+    errnos: ["EEXIST"],
+    advice: say(
+      "a cgroup of that name has processes in it: another container lives there",
+      "choose another id, or another linux.cgroupsPath",
+    ),
+  },
+  {
+    ops: ["cgroup_create"],
     errnos: ["EAGAIN"],
     advice: say("cgroup.max.descendants or cgroup.max.depth of an ancestor is reached", "remove stopped containers, or have it raised"),
   },

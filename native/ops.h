@@ -159,14 +159,14 @@ struct fuse_end_args { uint64_t pid; uint64_t start_time; };
 struct open_init_args { uint64_t pid; uint64_t start_time; };
 /* Waits until the child has executed its payload: close-on-exec ends the connection, or a frame tells why not. */
 struct await_exec_args { uint64_t unused; };
-/* Creates a cgroup below a delegated one, and enables controllers on the way (version 2; none on version 1). */
+/* Creates a cgroup below a delegated one, and enables controllers on the way (version 2; none on version 1). One that is there must be empty: another container may live in it. */
 struct cgroup_create_args { struct blob base; struct blob name; struct blob controllers; uint64_t fd; };
 /* Writes one knob of a cgroup. */
 struct cgroup_set_args { struct blob dir; struct blob file; struct blob value; };
 /* Moves init into its version 1 cgroups, all hierarchies back to back: the first write waits for an RCU grace period, the others ride on it. */
 struct cgroup_attach_args { struct blob dirs; uint64_t pid; };
-/* Kills what is left in a cgroup and its children, and removes them. */
-struct cgroup_remove_args { struct blob dir; };
+/* Removes a cgroup and its children: with all that lives in them where this start made it (its slot is set), else only what is empty, for it may be another's. A scope is left to systemd, which would not notice. */
+struct cgroup_remove_args { struct blob dir; uint64_t made; };
 /* Asks systemd's user manager over D-Bus for a delegated scope around the child, and waits until the cgroup is there. */
 struct systemd_scope_args { struct blob socket; uint64_t uid; struct blob request; struct blob cgroup; uint64_t pid; };
 /* Opens a cgroup (version 2) that is there, for a process to be cloned into. */
@@ -301,7 +301,7 @@ struct workdir_args { struct blob path; };
 	X(cgroup_create, 32, SIDE_PARENT, 4, KIND_PATH, KIND_PATH, KIND_STRV, KIND_WRITES) \
 	X(cgroup_set, 33, SIDE_PARENT, 3, KIND_PATH, KIND_PATH, KIND_TEXT) \
 	X(cgroup_attach, 34, SIDE_PARENT, 2, KIND_STRV, KIND_READS) \
-	X(cgroup_remove, 35, SIDE_PARENT, 1, KIND_PATH) \
+	X(cgroup_remove, 35, SIDE_PARENT, 2, KIND_PATH, KIND_MAYBE) \
 	X(systemd_scope, 36, SIDE_PARENT, 5, KIND_PATH, KIND_U64, KIND_TEMPLATE, KIND_PATH, KIND_READS) \
 	X(cgroup_open, 37, SIDE_PARENT, 2, KIND_PATH, KIND_WRITES) \
 	X(cgroup_freeze, 38, SIDE_PARENT, 5, KIND_PATH, KIND_TEXT, KIND_PATH, KIND_TEXT, KIND_BOOL) \

@@ -264,6 +264,7 @@ export const buildStart = (input: StartInput): Start => {
 
   const cgroup = planCgroup({
     id,
+    stateDir: input.stateDir,
     facts,
     resources: linux?.resources,
     cgroupsPath: linux?.cgroupsPath,

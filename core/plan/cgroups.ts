@@ -10,6 +10,7 @@ import { Fault } from "#core/fault";
 import { cgroupRemedy, delegateRemedy } from "#core/hints";
 import type { Resources } from "#core/spec/config";
 import type { Int64 } from "#core/spec/fields";
+import { encodeUtf8 } from "#core/utf8";
 import { scopeRequest } from "./dbus.ts";
 import type { Step, Template } from "./ops.ts";
 import { BY_CORACLE, parent } from "./step.ts";
@@ -217,6 +218,8 @@ const v1Controller = (controller: string): string => (controller === "io" ? "blk
 
 type CgroupInput = {
   readonly id: string;
+  /** With the id, it tells this container from one that another --root has under the same id. */
+  readonly stateDir: string;
   readonly facts: Facts;
   readonly resources: Resources | undefined;
   readonly cgroupsPath: string | undefined;
@@ -225,17 +228,26 @@ type CgroupInput = {
   readonly report: Reporter;
 };
 
+/** FNV-1a, 32 bits (draft-eastlake-fnv): short, and the core has no other. Nobody gains by a collision: it is refused. */
+const hashOf = (text: string): string => {
+  let hash = 0x811c9dc5;
+  for (const byte of encodeUtf8(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+};
+
+const defaultName = ({ id, stateDir }: CgroupInput): string => `coracle-${id}-${hashOf(stateDir)}`;
+
 /** Components that are safe below a base: cgroupsPath is a request, and "/../.." in it is not one we take. */
 const relativeName = (input: CgroupInput, base: string): string => {
   const path = input.cgroupsPath ?? "";
-  if (path === "" || path.includes(":")) return `coracle-${input.id}`;
+  if (path === "" || path.includes(":")) return defaultName(input);
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) {
     input.report.issue("/linux/cgroupsPath", 'the path holds ".."', "name the cgroup below the delegated one");
-    return `coracle-${input.id}`;
+    return defaultName(input);
   }
   const whole = `/${parts.join("/")}`;
-  return (whole.startsWith(`${base}/`) ? whole.slice(base.length + 1) : parts.join("/")) || `coracle-${input.id}`;
+  return (whole.startsWith(`${base}/`) ? whole.slice(base.length + 1) : parts.join("/")) || defaultName(input);
 };
 
 const needs = ({ cgroup }: Facts, { controller, v1, v2 }: Knob): string =>
@@ -284,7 +296,7 @@ const planV2 = (input: CgroupInput, knobs: readonly Knob[], base: string): Cgrou
     before: [parent("cgroup_create", { base, name, controllers, fd: "cgroupFd" }, BY_CORACLE), ...v2Sets(dir, knobs.filter(holds))],
     scope: null,
     attach: [],
-    remove: [parent("cgroup_remove", { dir }, BY_CORACLE)],
+    remove: [parent("cgroup_remove", { dir, made: "cgroupFd" }, BY_CORACLE)],
     dir,
     freezer: { file: `${dir}/cgroup.freeze`, frozen: "1", thawed: "0", state: `${dir}/cgroup.freeze` },
   };
@@ -321,7 +333,7 @@ const planV1 = (input: CgroupInput, knobs: readonly Knob[]): CgroupPlan => {
     ],
     scope: null,
     attach: [parent("cgroup_attach", { dirs: usable.map(dirOf), pid: "pid" }, BY_CORACLE)],
-    remove: usable.map((row) => parent("cgroup_remove", { dir: dirOf(row) }, BY_CORACLE)),
+    remove: usable.map((row) => parent("cgroup_remove", { dir: dirOf(row), made: "cgroupFd" }, BY_CORACLE)),
     dir: null,
     freezer:
       freezer === undefined
@@ -341,7 +353,7 @@ const managerCgroup = (facts: Facts, uid: number): string => {
 const planSystemd = (input: CgroupInput, knobs: readonly Knob[], socket: string): CgroupPlan => {
   const { facts } = input;
   const uid = outerUid(facts);
-  const unit = `coracle-${input.id.replaceAll(/[^a-zA-Z0-9:_.]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`)}.scope`;
+  const unit = `${defaultName(input).replaceAll(/[^a-zA-Z0-9:_.-]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`)}.scope`;
   const [slice = "", ...named] = (input.cgroupsPath ?? "").includes(":") ? (input.cgroupsPath ?? "").split(":") : [];
   const parentSlice = slice === "" ? "app.slice" : slice;
   const name = named.length === 2 ? `${named[0] === "" ? "" : `${named[0]}-`}${named[1]}.scope` : unit;
@@ -381,7 +393,7 @@ const planSystemd = (input: CgroupInput, knobs: readonly Knob[], socket: string)
       cgroup: dir,
     },
     attach: [],
-    remove: [parent("cgroup_remove", { dir: scopeDir }, BY_CORACLE)],
+    remove: [parent("cgroup_remove", { dir: scopeDir, made: "cgroupFd" }, BY_CORACLE)],
     dir,
     freezer: { file: `${dir}/cgroup.freeze`, frozen: "1", thawed: "0", state: `${dir}/cgroup.freeze` },
   };

@@ -200,7 +200,7 @@ export const ops = {
     code: 32,
     side: "parent",
     args: { base: "path", name: "path", controllers: "strv", fd: "writes" },
-    doc: "Creates a cgroup below a delegated one, and enables controllers on the way (version 2; none on version 1).",
+    doc: "Creates a cgroup below a delegated one, and enables controllers on the way (version 2; none on version 1). One that is there must be empty: another container may live in it.",
   },
   cgroup_set: { code: 33, side: "parent", args: { dir: "path", file: "path", value: "text" }, doc: "Writes one knob of a cgroup." },
   cgroup_attach: {
@@ -212,8 +212,8 @@ export const ops = {
   cgroup_remove: {
     code: 35,
     side: "parent",
-    args: { dir: "path" },
-    doc: "Kills what is left in a cgroup and its children, and removes them.",
+    args: { dir: "path", made: "maybe" },
+    doc: "Removes a cgroup and its children: with all that lives in them where this start made it (its slot is set), else only what is empty, for it may be another's. A scope is left to systemd, which would not notice.",
   },
   systemd_scope: {
     code: 36,

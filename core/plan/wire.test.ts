@@ -97,7 +97,7 @@ test("the ops of undo lists stay what they are", () => {
     remove_state: [6, ""],
     kill_wait: [25, "maybe maybe"],
     fuse_end: [28, "maybe maybe"],
-    cgroup_remove: [35, "path"],
+    cgroup_remove: [35, "path maybe"],
     cgroup_freeze: [38, "path text path text bool"],
   };
   for (const [name, [code, kinds]] of Object.entries(abi)) {

@@ -38,6 +38,21 @@ static int inherit_cpuset(int parent, int child)
 	return 0;
 }
 
+/* Version 2 knows of a whole tree; version 1 only of the processes right here. */
+static bool is_populated(int dir)
+{
+	char text[256] = {0};
+	int fd = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	bool whole = fd >= 0;
+	if (!whole)
+		fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, text, sizeof text - 1);
+	close(fd);
+	return whole ? strstr(text, "populated 1") != NULL : n > 0;
+}
+
 int op_cgroup_create(struct stage *s, const struct cgroup_create_args *a)
 {
 	char enable[256], name[PATH_MAX];
@@ -74,6 +89,13 @@ int op_cgroup_create(struct stage *s, const struct cgroup_create_args *a)
 			return r;
 		}
 		at = next;
+	}
+	/* Around a scope it is made twice, and the second time init is in it. Version 1 has one for each hierarchy. */
+	uint64_t before;
+	bool again = get_slot(s, a->fd, &before) == 0 && faccessat(at, "tasks", F_OK, 0) < 0;
+	if (!again && is_populated(at)) {
+		close(at);
+		return failed_as(s, SYS_mkdirat, EEXIST);
 	}
 	set_slot(s, (unsigned)a->fd, (uint64_t)at);
 	return 0;
@@ -126,7 +148,7 @@ static void kill_members(int dir)
 }
 
 /* Children first: a cgroup with children cannot be removed. */
-static int remove_tree(struct stage *s, int parent, const char *name)
+static int remove_tree(struct stage *s, int parent, const char *name, bool made)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -138,20 +160,20 @@ static int remove_tree(struct stage *s, int parent, const char *name)
 	}
 	for (struct dirent *e; (e = readdir(dir));)
 		if (e->d_type == DT_DIR && e->d_name[0] != '.')
-			(void)remove_tree(s, dirfd(dir), e->d_name);
+			(void)remove_tree(s, dirfd(dir), e->d_name, made);
 	int r = -1;
 	/* Members that were killed take a moment to be gone: 0.1 ms at first, two seconds in all. */
 	struct timespec pause = {0, 100000};
 	for (int tries = 0; tries < 40; tries++) {
 		r = unlinkat(parent, name, AT_REMOVEDIR);
-		if (r == 0 || errno != EBUSY)
+		if (r == 0 || errno != EBUSY || !made)
 			break;
 		kill_members(dirfd(dir));
 		nanosleep(&pause, NULL);
 		if (pause.tv_nsec < 50000000)
 			pause.tv_nsec *= 2;
 	}
-	if (r < 0 && errno == ENOENT)
+	if (r < 0 && (errno == ENOENT || (errno == EBUSY && !made)))
 		r = 0;
 	if (r < 0)
 		r = failed(s, SYS_rmdir);
@@ -159,4 +181,49 @@ static int remove_tree(struct stage *s, int parent, const char *name)
 	return r;
 }
 
-int op_cgroup_remove(struct stage *s, const struct cgroup_remove_args *a) { return remove_tree(s, AT_FDCWD, text_of(s, a->dir)); }
+/*
+ * systemd ends a scope when the kernel tells it that its cgroup is empty. The kernel holds that back by up to 10 ms
+ * (CGROUP_FILE_NOTIFY_MIN_INTV), and forgets it if the directory goes first: the unit then stays "running" for ever. So
+ * the directory is systemd's to remove, unless systemd itself has gone.
+ */
+static int remove_scope(struct stage *s, const char *path, bool made)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : failed(s, SYS_open);
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return failed(s, SYS_open);
+	}
+	bool others = !made && is_populated(fd);
+	if (made)
+		kill_members(fd);
+	for (struct dirent *e; !others && (e = readdir(dir));)
+		if (e->d_type == DT_DIR && e->d_name[0] != '.')
+			(void)remove_tree(s, fd, e->d_name, made);
+	closedir(dir);
+	if (others)
+		return 0;
+	struct timespec pause = {0, 500000};
+	for (int tries = 0; tries < 100; tries++) {
+		if (access(path, F_OK) < 0 && errno == ENOENT)
+			return 0;
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 20000000)
+			pause.tv_nsec *= 2;
+	}
+	return remove_tree(s, AT_FDCWD, path, made);
+}
+
+int op_cgroup_remove(struct stage *s, const struct cgroup_remove_args *a)
+{
+	static const char scope[] = ".scope";
+	uint64_t fd;
+	bool made = get_slot(s, a->made, &fd) == 0;
+	const char *path = text_of(s, a->dir);
+	size_t length = strlen(path);
+	if (length > sizeof scope && strcmp(path + length - (sizeof scope - 1), scope) == 0)
+		return remove_scope(s, path, made);
+	return remove_tree(s, AT_FDCWD, path, made);
+}

@@ -320,6 +320,23 @@ export const limitCases = (name: string, ground: Ground) => {
       },
       { cgroupsPath: "/eat-pods/eat-named" },
     ));
+  test("a cgroup that another container lives in is refused, and left as it is", () =>
+    withBundle(
+      { pids: { limit: 20 } },
+      ["wait"],
+      (first) => {
+        first.must("create", first.id);
+        const second = openBundle(larder, { pids: { limit: 20 } }, ["wait"], {
+          cgroupsPath: driver === "systemd" ? "app.slice:eat:shared" : "/eat-shared",
+        });
+        const { status, err } = second.oci("create", second.id);
+        second.close();
+        assert.is(status, 1);
+        assert.match(err, /EEXIST|[Ff]ile exists/);
+        assert.is(first.state().status, "created");
+      },
+      { cgroupsPath: driver === "systemd" ? "app.slice:eat:shared" : "/eat-shared" },
+    ));
   test("kill -9 of the launcher and the executor, at any moment: delete --force leaves no cgroup and no process", async () => {
     for (const delay of [150, 400, 800, 1_200, 1_800, 2_600]) {
       const bundle = openBundle(larder, { memory: { limit: 64 * MIB }, pids: { limit: 20 } }, ["wait"]);
