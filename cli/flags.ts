@@ -28,15 +28,21 @@ const namespaces = "Namespaces and network";
 /** `coracle run [FLAGS] IMAGE [COMMAND [ARG…]]`: flags end at the image. `-h` is the host name, as docker has it. */
 export const runFlags: readonly Flag[] = [
   { name: "help", kind: "switch", group: container, help: "Show this help, and exit" },
-  { name: "name", kind: "text", value: "NAME", group: container, help: "Name the container" },
-  { name: "rm", kind: "switch", group: container, help: "Remove the container when it exits" },
-  { name: "detach", short: "d", kind: "switch", group: container, help: "Run in the background, and print the container's id" },
+  { name: "name", kind: "text", value: "NAME", group: container, help: "Name the container (not supported yet)" },
+  { name: "rm", kind: "switch", group: container, help: "Remove the container when it exits; for now it must be given" },
+  {
+    name: "detach",
+    short: "d",
+    kind: "switch",
+    group: container,
+    help: "Run in the background, and print the container's id (not supported yet)",
+  },
   { name: "cidfile", kind: "text", value: "FILE", group: container, help: "Write the container's id to FILE" },
   { name: "platform", kind: "text", value: "OS/ARCH[/VARIANT]", group: container, help: "Choose this platform from an image for many" },
   { name: "pull", kind: "text", value: "always|missing|never", group: container, help: "When to pull the image (default: missing)" },
   { name: "quiet", short: "q", kind: "switch", group: container, help: "Show no progress of a pull" },
-  { name: "label", short: "l", kind: "list", value: "KEY=VALUE", group: container, help: "Set a label" },
-  { name: "label-file", kind: "list", value: "FILE", group: container, help: "Read labels from FILE, one per line" },
+  { name: "label", short: "l", kind: "list", value: "KEY=VALUE", group: container, help: "Set a label (not supported yet)" },
+  { name: "label-file", kind: "list", value: "FILE", group: container, help: "Read labels from FILE, one per line (not supported yet)" },
   { name: "annotation", kind: "list", value: "KEY=VALUE", group: container, help: "Set an annotation in config.json" },
   {
     name: "snapshotter",
@@ -48,7 +54,7 @@ export const runFlags: readonly Flag[] = [
   { name: "storage", kind: "text", value: "DIR", group: container, help: "Keep images and layers in DIR" },
 
   { name: "interactive", short: "i", kind: "switch", group: process, help: "Keep standard input open" },
-  { name: "tty", short: "t", kind: "switch", group: process, help: "Give the container a terminal" },
+  { name: "tty", short: "t", kind: "switch", group: process, help: "Give the container a terminal (not supported yet)" },
   { name: "attach", short: "a", kind: "list", unsupported: "", help: "Attach to stdin, stdout or stderr" },
   { name: "sig-proxy", kind: "switch", group: process, help: "Pass signals on to the container (default: true)" },
   { name: "detach-keys", kind: "text", unsupported: "", help: "Keys that detach" },
@@ -78,9 +84,14 @@ export const runFlags: readonly Flag[] = [
   },
   { name: "group-add", kind: "list", value: "GROUP", group: process, help: "Join a further group" },
   { name: "workdir", short: "w", kind: "text", value: "DIR", group: process, help: "Working directory in the container" },
-  { name: "init", kind: "switch", group: process, help: "Run an init as process 1, which forwards signals and reaps children" },
+  {
+    name: "init",
+    kind: "switch",
+    group: process,
+    help: "Run an init as process 1, which forwards signals and reaps children (not supported yet)",
+  },
   { name: "stop-signal", kind: "text", value: "SIGNAL", group: process, help: "Signal that stops the container" },
-  { name: "stop-timeout", kind: "int", value: "SECONDS", group: process, help: "Time to stop before it is killed" },
+  { name: "stop-timeout", kind: "int", value: "SECONDS", group: process, help: "Time to stop before it is killed (not supported yet)" },
   { name: "ulimit", kind: "list", value: "NAME=SOFT[:HARD]", group: process, help: "Set a resource limit of the process; -1 is unlimited" },
   {
     name: "oom-score-adj",

@@ -10,6 +10,7 @@ import { equal, is, match, not, ok } from "uvu/assert";
 import { readFacts } from "#linux/facts";
 import {
   busyboxEntries,
+  checkout,
   eventually,
   file,
   findBusybox,
@@ -300,8 +301,9 @@ here(
 here(
   "the fall-back under /tmp: ours, private and no link, or not at all",
   () => {
-    const run = '"$1" --storage /tmp/s run --rm hello';
-    const tmp = "mount -n -t tmpfs none /tmp; mkdir /tmp/s; chmod 700 /tmp/s; ";
+    // The checkout itself may lie below /tmp: it is bound aside before that is covered.
+    const run = "/mnt/bin/coracle --storage /tmp/s run --rm hello";
+    const tmp = `mount -n --rbind "${checkout}" /mnt; mount -n -t tmpfs none /tmp; mkdir /tmp/s; chmod 700 /tmp/s; `;
     const env = { XDG_RUNTIME_DIR: "", NODE_COMPILE_CACHE: "" };
     const fine = unshare(alone, `${tmp}${run} && stat -c %a /tmp/coracle-0`, env);
     is(fine.status, 0, fine.stderr);

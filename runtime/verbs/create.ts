@@ -27,7 +27,7 @@ export const startFlags: readonly Flag[] = [
 
 const runOnly: readonly Flag[] = [
   { name: "keep", kind: "switch", help: "Keep the container's state when its process has ended" },
-  { name: "detach", short: "d", kind: "switch", help: "Do not wait for the process" },
+  { name: "detach", short: "d", kind: "switch", help: "Not supported yet: use create and start" },
   { name: "no-subreaper", kind: "switch", help: "Accepted: no subreaper is needed here" },
 ];
 
