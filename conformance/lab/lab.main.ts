@@ -2,7 +2,7 @@
  * The limit tests where this machine cannot go: pure cgroup version 2 with and without systemd, in a throw-away VM that
  * boots on this machine's own root file system (`lab-vm.sh`; $CORACLE_LAB, or ../shared/lab beside the checkout).
  *
- *     node conformance/lab/lab.main.ts        as root; the last line is `N passed, N failed`
+ *     node conformance/lab/lab.main.ts [GROUND…]      all, or those of guest.sh; as root; the last line is `N passed, N failed`
  */
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -23,6 +23,8 @@ const boots = [
     grounds: ["systemd", "bus"],
   },
 ] as const;
+
+const wanted = process.argv.slice(2);
 
 const larder = mkdtempSync(join(tmpdir(), "coracle-larder-"));
 process.on("exit", () => rmSync(larder, { recursive: true, force: true }));
@@ -81,7 +83,9 @@ if (missing !== null) console.log(`skip: limits in the lab: ${missing}`);
 else {
   await stockLarder(larder);
   let [passed, failed] = [0, 0];
-  for (const { name, options, grounds } of boots) {
+  for (const { name, options, grounds: all } of boots) {
+    const grounds = all.filter((ground) => wanted.length === 0 || wanted.includes(ground));
+    if (grounds.length === 0) continue;
     console.log(`-- ${name}`);
     const sums = await boot(options, grounds);
     passed += sums.passed;
