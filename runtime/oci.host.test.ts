@@ -41,7 +41,7 @@ const node = (
   const [program = "", ...rest] = [...(options.wrap ?? []), process.execPath, main, ...args];
   const [out, error] = [join(room, "stdout"), join(room, "stderr")];
   const [outFd, errorFd] = [openSync(out, "w"), openSync(error, "w")];
-  const done = spawnSync(program, rest, { timeout: 20_000, stdio: ["ignore", outFd, errorFd, ...(options.stdio ?? [])] });
+  const done = spawnSync(program, rest, { timeout: 60_000, stdio: ["ignore", outFd, errorFd, ...(options.stdio ?? [])] });
   for (const fd of [outFd, errorFd]) closeSync(fd);
   return { status: done.status, stdout: readFileSync(out, "utf8"), stderr: readFileSync(error, "utf8") };
 };
@@ -112,8 +112,9 @@ const noBusybox = existsSync("/bin/busybox") || existsSync("/usr/bin/busybox") ?
 const noPython =
   spawnSync("python3", ["-c", "import socket; socket.recv_fds"]).status === 0 ? noUserns : "no python3 that receives descriptors";
 
+const long = join(room, "x".repeat(120), "y".repeat(120));
 test.after.each(() => {
-  for (const id of containers()) oci("delete", "--force", id);
+  for (const at of [root, long]) for (const id of existsSync(at) ? containers(at) : []) node(["--root", at, "delete", "--force", id]);
 });
 
 // ---- run
@@ -501,7 +502,6 @@ print(o.decode(),flush=True)`,
 // ---- where the state lives
 
 hostTest("a long --root: start.sock is reached all the same", noUserns, () => {
-  const long = join(room, "x".repeat(120), "y".repeat(120));
   mkdirSync(long, { recursive: true, mode: 0o700 });
   const at = (...args: readonly string[]): Result => node(["--root", long, ...args]);
   good(at("create", "--bundle", bundle(["hello", "exit", "0"]), "deep"));

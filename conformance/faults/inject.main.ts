@@ -9,7 +9,7 @@ import { injectFaults } from "./test/inject.ts";
 const filter = process.argv[2];
 const { tried, cases, failures, skips } = await injectFaults(readFacts(), {
   all: true,
-  deadline: performance.now() + 540_000,
+  deadline: performance.now() + 1_140_000,
   ...(filter === undefined ? {} : { filter }),
 });
 for (const skip of skips) console.log(`skip: ${skip}`);

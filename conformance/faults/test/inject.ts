@@ -233,6 +233,7 @@ export const injectFaults = async (
                 await tryVerb(one, bytes, verb, step.args.plan, index, mode);
               }
         }
+    if (options.all) console.log(`${one.name}: ${tried} faults so far, ${Math.round(performance.now() / 1000)} s`);
     if (late()) {
       failures.push(`${one.name}: the time is up`);
       break;

@@ -657,7 +657,7 @@ const filterOf = (facts: Facts): StartInput["seccomp"] => {
 /** What the planner is given for a case. */
 export const inputOf = (one: Case, place: Place): StartInput => ({
   verb: "create",
-  id: "box",
+  id: place.stateDir.slice(place.stateDir.lastIndexOf("/") + 1),
   config: configOf(one, place),
   facts: place.facts,
   stateDir: place.stateDir,
