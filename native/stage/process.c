@@ -154,6 +154,8 @@ bool child_vanished(struct stage *s, int error)
 {
 	bool ending = error == -ESRCH || error == -ENOENT || error == -EACCES || error == -EPERM;
 	struct pollfd dead = {.fd = s->pidfd, .events = POLLIN};
+	if (s->shared->forked && s->slots[SLOT_PID] != (uint64_t)s->shared->forked)
+		return false; /* the first process ended as it should, and the second is not adopted yet */
 	if (s->pidfd < 0 || s->shared->executed || poll(&dead, 1, ending ? 50 : 0) != 1)
 		return false;
 	(void)lost(s);
