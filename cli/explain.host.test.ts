@@ -24,6 +24,7 @@ const normal = (text: string, id: string): string =>
   text
     .replaceAll(id, "ID")
     .replaceAll(id.slice(0, 12), "ID")
+    .replaceAll(/coracle-ID-[0-9a-f]{8}/g, "coracle-ID-HASH") // of the state directory, which has the id in its name
     .replaceAll(/\/proc\/(\d+|HOLDER)\/ns\/user/g, "DOOR")
     .replaceAll(/"inode": ?\d+/g, '"inode":0')
     .replaceAll(/"created\\?":\\?"[^"\\]*\\?"/g, '"created":"NOW"');
