@@ -178,7 +178,14 @@ export const runFlags: readonly Flag[] = [
   },
   { name: "cgroup-parent", kind: "text", unsupported: "", help: "Parent of the container's cgroup" },
 
-  { name: "network", aliases: ["net"], kind: "text", value: "MODE", group: namespaces, help: "none (the default for now), or host; networks are not supported yet" },
+  {
+    name: "network",
+    aliases: ["net"],
+    kind: "text",
+    value: "MODE",
+    group: namespaces,
+    help: "none (the default for now), or host; networks are not supported yet",
+  },
   { name: "hostname", short: "h", kind: "text", value: "NAME", group: namespaces, help: "Host name of the container" },
   { name: "domainname", kind: "text", value: "NAME", group: namespaces, help: "NIS domain name of the container" },
   { name: "ipc", kind: "text", value: "private|host|none", group: namespaces, help: "IPC namespace; none has no /dev/shm" },

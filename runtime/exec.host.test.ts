@@ -203,6 +203,7 @@ hostTest("nobody in the container can trace what enters it, nor read its descrip
     seen = shell(look);
   }
   assert.match(seen, /\/bin\/busybox 3 [1-9]/);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's braces
   shell("for p in /proc/[0-9]*; do grep -q 33 $p/cmdline 2>/dev/null && [ $p != /proc/$$ ] && kill -9 ${p#/proc/}; done; true");
   await new Promise((resolve) =>
     entering.exitCode === null && entering.signalCode === null ? entering.once("exit", resolve) : resolve(null),

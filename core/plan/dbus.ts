@@ -47,7 +47,15 @@ const array = (sink: Sink, elementAlign: number, fill: () => void): void => {
   for (let i = 0; i < 4; i++) target[at + i] = (length >>> (8 * i)) & 255;
 };
 
-type Call = { readonly serial: number; readonly path: string; readonly interface: string; readonly member: string; readonly destination: string | null; readonly signature: string; readonly body: Sink };
+type Call = {
+  readonly serial: number;
+  readonly path: string;
+  readonly interface: string;
+  readonly member: string;
+  readonly destination: string | null;
+  readonly signature: string;
+  readonly body: Sink;
+};
 
 const METHOD_CALL = 1;
 
@@ -78,7 +86,12 @@ const message = (call: Call): readonly TemplatePart[] => {
  * Hello (only a bus wants it; systemd's private socket does not), then StartTransientUnit for a delegated scope around
  * the process in slot `pid`. The second has serial 2 in either case: the executor waits for its reply.
  */
-export const scopeRequest = (scope: { readonly unit: string; readonly slice: string; readonly description: string; readonly hello: boolean }): Template => {
+export const scopeRequest = (scope: {
+  readonly unit: string;
+  readonly slice: string;
+  readonly description: string;
+  readonly hello: boolean;
+}): Template => {
   const body = createSink();
   const property = (name: string, type: string, value: () => void): void => {
     align(body, 8);
@@ -99,7 +112,15 @@ export const scopeRequest = (scope: { readonly unit: string; readonly slice: str
   });
   array(body, 8, () => undefined);
   const hello: readonly TemplatePart[] = scope.hello
-    ? message({ serial: 1, path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus", member: "Hello", destination: "org.freedesktop.DBus", signature: "", body: createSink() })
+    ? message({
+        serial: 1,
+        path: "/org/freedesktop/DBus",
+        interface: "org.freedesktop.DBus",
+        member: "Hello",
+        destination: "org.freedesktop.DBus",
+        signature: "",
+        body: createSink(),
+      })
     : [];
   return [
     ...hello,

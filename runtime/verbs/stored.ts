@@ -1,7 +1,7 @@
 /** `start`, `state`, `kill`, `delete`: plans that `create` stored. They need no config, no facts and no bundle. */
 import { Fault } from "#core/fault";
 import { flagOn } from "#core/flags";
-import { buildRecovery } from "#core/plan/verbs";
+import { buildRecovery, buildSweep } from "#core/plan/verbs";
 import { signalNumber } from "#core/signals";
 import { readId } from "../arguments.ts";
 import type { Action, Gathered, Line, Verb } from "../verb.ts";
@@ -61,9 +61,10 @@ export const deleteVerb: Verb = {
       if (flagOn(line.values, "force")) return { kind: "nothing" };
       throw missing(id);
     }
-    // A start that was killed before it had a record left its undo list: that is run, whether or not it is asked to be forced.
+    // No record: a start that was killed, whose undo list is run; or one that still goes on, which only force may end.
     if (!container.recorded || container.plan === null) {
-      const recovery = buildRecovery(`${gathered.root}/${id}`);
+      const directory = `${gathered.root}/${id}`;
+      const recovery = flagOn(line.values, "force") ? buildRecovery(directory) : buildSweep(directory);
       return { kind: "stage", plan: recovery, shape: recovery, foreground: false };
     }
     return { kind: "stage", plan: container.plan, shape: null, foreground: false };
