@@ -193,7 +193,8 @@ hostTest("nobody in the container can trace what enters it, nor read its descrip
     await sleep(50);
     held = others().filter((line) => line.startsWith("hidden"));
   }
-  assert.equal(held, ["hidden 0 0"]);
+  // One process, or for a moment two: the one that joined forks the one that stays.
+  assert.ok(held.length > 0 && held.every((line) => line === "hidden 0 0"), held.join("\n"));
   assert.ok(!others().some((line) => /memfd|stage/.test(line)));
   // Let go, it becomes the container's own, and can be read as such: the look was able to see.
   readFileSync(`${pidFile}.tmp`);

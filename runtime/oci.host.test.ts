@@ -524,7 +524,8 @@ hostTest("a full disk: a clear error, and nothing left", noUserns, () => {
   const directory = bundle(["hello", "exit", "0"], { linux: { uidMappings: own, gidMappings: own } });
   const inside = (size: string): Result => {
     const script = `mount -t tmpfs -o size=${size},mode=700 none ${small} && TMPDIR=${small} "$@"; status=$?; ls ${small} >&2; exit $status`;
-    return node(["--root", small, "create", "--bundle", directory, "full"], { wrap: ["unshare", "-Urm", "sh", "-c", script, "sh"] });
+    // `run`, not `create`: where the disk suffices, nothing must be left waiting in a namespace that nobody can enter.
+    return node(["--root", small, "run", "--bundle", directory, "full"], { wrap: ["unshare", "-Urm", "sh", "-c", script, "sh"] });
   };
   let refused = 0;
   for (const size of ["4k", "8k", "16k", "24k", "32k", "40k", "48k", "64k"]) {
