@@ -55,7 +55,7 @@ export type StartInput = {
   readonly cgroupManager: CgroupManager;
   readonly limits: "enforce" | "best-effort";
   readonly newKeyring: boolean;
-  /** Seconds that `run` is kept after init's end: the container is deleted, or left as stopped (--keep). */
+  /** What `run` does after init's end: leave the container as stopped (--keep), or delete it. */
   readonly keep: boolean;
   /** False where nothing but this start will act on the container: then its later verbs are not stored. */
   readonly storeVerbs: boolean;

@@ -16,30 +16,21 @@
  * executable in /proc, before what is executed is the container's own (CVE-2016-9962, CVE-2019-5736).
  */
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/vfs.h>
-#include <termios.h>
 #include "stage.h"
 
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER 0x5441
-#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-int send_master(int socket, int master); /* console.c */
 void state_unlock(struct stage *s);      /* state.c */
 
-static int init_fd = -1, caller_fd = -1;
+static int init_fd = -1;
 static int foreign; /* CLONE_* of init's namespaces that are not ours */
 
 int op_unlock_state(struct stage *s, const struct unlock_state_args *a)
@@ -133,51 +124,6 @@ int op_await_exec(struct stage *s, const struct await_exec_args *a)
 	struct pollfd dead = {.fd = s->pidfd, .events = POLLIN};
 	(void)poll(&dead, 1, 10000);
 	return child_vanished(s, 0) ? -ENDED : failed_as(s, SYS_recvfrom, EPROTO);
-}
-
-int op_console_connect(struct stage *s, const struct console_connect_args *a)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	if (a->socket.length >= sizeof address.sun_path)
-		return failed_as(s, SYS_connect, ENAMETOOLONG);
-	memcpy(address.sun_path, text_of(s, a->socket), a->socket.length);
-	caller_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (caller_fd < 0)
-		return failed(s, SYS_socket);
-	return connect(caller_fd, (const struct sockaddr *)&address, sizeof address) < 0 ? failed(s, SYS_connect) : 0;
-}
-
-int op_terminal(struct stage *s, const struct terminal_args *a)
-{
-	struct winsize size = {.ws_row = (unsigned short)a->rows, .ws_col = (unsigned short)a->columns};
-	struct statfs fs;
-	int unlock = 0;
-	int master = open_in_root(s, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0x04u /* RESOLVE_NO_SYMLINKS */);
-	if (master < 0)
-		return failed(s, SYS_openat2);
-	if (fstatfs(master, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
-		return failed_as(s, SYS_fstatfs, ENODEV);
-	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
-		return failed(s, SYS_ioctl);
-	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0)
-		return failed(s, SYS_ioctl);
-	if ((a->rows || a->columns) && ioctl(slave, TIOCSWINSZ, &size) < 0)
-		return failed(s, SYS_ioctl);
-	/* The user may open it again by name. */
-	if (fchown(slave, (uid_t)a->uid, (gid_t)-1) < 0)
-		return failed(s, SYS_fchown);
-	if (send_master(caller_fd, master) < 0)
-		return failed(s, SYS_sendmsg);
-	if (ioctl(slave, TIOCSCTTY, 0) < 0)
-		return failed(s, SYS_ioctl);
-	for (int fd = 0; fd < 3; fd++)
-		if (dup2(slave, fd) < 0)
-			return failed(s, SYS_dup2);
-	close(slave);
-	close(master);
-	close(caller_fd);
-	return 0;
 }
 
 /* The kernel says "(unreachable)…" of a directory outside the root. */
