@@ -185,8 +185,8 @@ int op_await(struct stage *s, const struct await_args *a)
 
 int op_refork(struct stage *s, const struct refork_args *a)
 {
-	static int32_t forked;
-	struct clone_args args = {.flags = a->flags | CLONE_PARENT | CLONE_PARENT_SETTID, .parent_tid = (uintptr_t)&forked};
+	/* The kernel writes the pid, as the parent side knows it, before the new process runs. */
+	struct clone_args args = {.flags = a->flags | CLONE_PARENT | CLONE_PARENT_SETTID, .parent_tid = (uintptr_t)&s->shared->forked};
 	if (a->cgroup.length) {
 		int fd = open(text_of(s, a->cgroup), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
@@ -197,14 +197,12 @@ int op_refork(struct stage *s, const struct refork_args *a)
 	long pid = syscall(SYS_clone3, &args, sizeof args);
 	if (pid < 0)
 		return failed(s, SYS_clone3);
-	if (pid == 0) {
-		know_self(s);
-		return 0;
-	}
-	s->shared->forked = forked;
+	if (pid > 0)
+		_exit(0);
+	know_self(s);
+	/* From the new process, so that no later point of its can overtake this one. */
 	struct notify_args spawned = {.point = POINT_SPAWNED};
-	(void)op_notify(s, &spawned);
-	_exit(0);
+	return op_notify(s, &spawned);
 }
 
 int op_adopt(struct stage *s, const struct adopt_args *a)
