@@ -249,7 +249,7 @@ export const createFixture = (coracleOci: string, made: string[]): Fixture => {
   const planIn = (state: string): Plan =>
     planStart(
       "run",
-      { global: new Map(), values: new Map([["bundle", [directory]]]), rest: ["bench"], cwd: directory },
+      { global: new Map([["cgroup-manager", ["disabled"]]]), values: new Map([["bundle", [directory]]]), rest: ["bench"], cwd: directory },
       { facts, config: text, container: null, root: state, cwd: directory, now: new Date(0).toISOString() },
     ).plan;
   const plan = planIn(root);
