@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import type { Facts } from "#core/facts";
 import { Fault } from "#core/fault";
-import { type Flag, flagOn, flagText, formatHelp, parseFlags } from "#core/flags";
+import { type Flag, flagOn, flagText, formatHelp, type ParsedFlags, parseFlags } from "#core/flags";
 import { stringifyJson } from "#core/json";
+import type { Start } from "#core/plan/build";
 import { encodePlan } from "#core/plan/encode";
 import { explainData, explainText } from "#core/plan/explain";
 import { exitOfFrames, faultOfFrames, warningsOfFrames } from "#core/plan/report";
@@ -93,13 +94,12 @@ const explainFlags: readonly Flag[] = [
 /** Another host's facts, or null: this one's are probed where they are needed. */
 const foreignFacts = (file: string | null): Facts | null => (file === null ? null : readFactsFile(file));
 
-const explainBundle = (directory: string, args: readonly string[], facts: Facts): ReturnType<typeof planStart> => {
-  const { values, rest } = parseFlags([...explainFlags, ...startFlags], args, { command: "coracle explain" });
+const explainBundle = (directory: string, { values, rest }: ParsedFlags, facts: Facts): Start => {
   const line = { global: new Map(), values, rest: rest.length === 0 ? ["explained"] : rest, cwd: process.cwd() };
   const root = facts.dirs.runtime.path.replace(/\/coracle$/, "/coracle-oci") || `/tmp/coracle-oci-${facts.self.uid}`;
   return planStart("run", line, {
     facts,
-    config: readFile(flagText(values, "config-file") ?? `${directory}/config.json`),
+    config: readFile(`${directory}/config.json`),
     container: null,
     root,
     cwd: process.cwd(),
@@ -107,25 +107,23 @@ const explainBundle = (directory: string, args: readonly string[], facts: Facts)
   });
 };
 
+const printStart = ({ plan, notes }: Start, json: boolean): void => {
+  process.stdout.write(json ? `${stringifyJson(explainData(plan, notes), 1)}\n` : explainText(plan, notes));
+};
+
 const explain = async (args: readonly string[], dirs: Dirs): Promise<number> => {
   const bundle = bundleOf(args);
   if (bundle !== null) {
-    const { values } = parseFlags([...explainFlags, ...startFlags], args, { command: "coracle explain" });
-    const facts = foreignFacts(flagText(values, "facts")) ?? readFacts({ depth: "full" });
-    const start = explainBundle(bundle, args, facts);
-    process.stdout.write(
-      flagOn(values, "json") ? `${stringifyJson(explainData(start.plan, start.notes), 1)}\n` : explainText(start.plan, start.notes),
-    );
+    const line = parseFlags([...explainFlags, ...startFlags], args, { command: "coracle explain" });
+    const facts = foreignFacts(flagText(line.values, "facts")) ?? readFacts({ depth: "full" });
+    printStart(explainBundle(bundle, line, facts), flagOn(line.values, "json"));
     return 0;
   }
   const parsed = readOptions([...explainFlags.filter(({ name }) => name !== "bundle"), ...runFlags], args, "coracle explain");
   if (parsed === null) return 0;
   const { start, config } = await explainRun(parsed.options, dirs, process.cwd(), foreignFacts(parsed.flag("facts")));
   if (parsed.on("config")) process.stdout.write(`${stringifyJson(config, 2)}\n`);
-  else
-    process.stdout.write(
-      parsed.on("json") ? `${stringifyJson(explainData(start.plan, start.notes), 1)}\n` : explainText(start.plan, start.notes),
-    );
+  else printStart(start, parsed.on("json"));
   return 0;
 };
 
